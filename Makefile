@@ -1,0 +1,78 @@
+# make help says what there is. Every target sets up what it needs; what is there already is used as it is.
+
+# HOST:PORT/PREFIX. On loopback a registry is started when none answers; any other one is yours.
+HUBSTACK_REGISTRY ?= 127.0.0.1:5000/hubstack
+# Behind an intercepting proxy builds need its certificate. Where this variable is set, it usually names it.
+CA_BUNDLE ?= $(SSL_CERT_FILE)
+# The first Python from 3.11 on is taken; name another one here.
+PYTHON ?=
+
+BIN := .venv/bin
+HUBSTACK := $(BIN)/hubstack --registry $(HUBSTACK_REGISTRY) $(if $(CA_BUNDLE),--ca-bundle $(CA_BUNDLE))
+DEMO_STACKS := minimal scipy datascience
+UNIT := not engine and not registry and not slow
+# Tests give hubstack a registry themselves; they learn from another variable which one is real.
+PYTEST := env -u HUBSTACK_REGISTRY HUBSTACK_TEST_REGISTRY=$(HUBSTACK_REGISTRY) HUBSTACK_TEST_CA_BUNDLE=$(CA_BUNDLE) $(BIN)/pytest
+
+export HUBSTACK_REGISTRY PYTHON
+# Without bytecode each start of hubstack would compile it anew.
+unexport PYTHONDONTWRITEBYTECODE
+MAKEFLAGS += --no-print-directory
+.NOTPARALLEL:
+.PHONY: help demo everything test check lint unit format bench setup venv lock stop status clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s%s\n' "$$name" "$$text"; done
+
+demo: setup ## build, test and push three stacks; write a hub's ConfigMap to dist/demo
+	$(HUBSTACK) build --push $(DEMO_STACKS) --profiles dist/demo --hub demo
+
+everything: setup ## the same for every stack and every hub
+	$(HUBSTACK) build --push --profiles dist/everything
+
+test: setup lint ## every test, with real builds on a real engine and a real registry
+	$(PYTEST)
+
+check: venv lint unit ## the fast part of test: format, lint, types, unit tests; no engine
+
+unit: venv
+	$(PYTEST) -q -m '$(UNIT)'
+
+lint: venv
+	$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy builder/hubstack tests $(wildcard bench)
+	$(BIN)/shellcheck --external-sources builder/*.sh .ci/run
+	@if [ -d .github/workflows ]; then \
+	  set -x; \
+	  $(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml && \
+	  $(BIN)/zizmor --offline --quiet --no-progress .github/workflows; \
+	fi
+
+format: venv ## let ruff write what it can
+	$(BIN)/ruff check --quiet --fix-only
+	$(BIN)/ruff format
+
+bench: setup ## measure hubstack beside buildx bake and kolla-build
+	$(BIN)/python bench/compare.py
+
+setup: venv ## what demo and test need: .venv, an engine, a registry, mmdebstrap
+	@builder/machine.sh up
+
+venv: ## only .venv, from requirements.lock
+	@builder/venv.sh
+
+# Without a line about where the packages come from: each machine has its own mirror.
+lock: venv ## resolve pyproject.toml's dependencies anew into requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
+
+stop: ## end the engine and the registry that setup started, and nothing else
+	@builder/machine.sh stop
+
+status: ## what answers, and what of it was started from here
+	@builder/machine.sh status
+
+# The engine's images stay: they are the machine's, and other clones use them. `docker system prune --all` frees them.
+clean: stop ## stop, then delete what was made in this folder: .venv, .run (the registry's files), dist, caches
+	rm -rf .venv .run dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,132 @@
+"""The command line: one verb, one file; option → core call → print. The one place where errors become text.
+
+Nothing but click is imported here: ``hubstack --help`` must answer at once, so each verb is loaded when it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+VERBS: Mapping[str, str] = {  # verb → what `hubstack --help` says of it; each stands in cli/<verb>.py
+    "check": "Everything that can be wrong without an engine; all faults at once.",
+    "list": "Stacks, variants, layers, variables and hubs.",
+    "graph": "The graph as text, Mermaid, SVG or JSON.",
+    "render": "The Dockerfiles exactly as they will be built.",
+    "plan": "What a build would do, and why.",
+    "build": "Plan, build, test and push.",
+    "test": "Run the layers' tests in images that are built.",
+    "run": "JupyterLab, or a command, in an image.",
+    "profiles": "The hubs' ConfigMaps.",
+    "why": "What a fingerprint is made of, or what changed it.",
+    "update": "Refresh hubstack.lock: the only verb that reads a clock or an index.",
+    "new": "A layer or a stack to start from.",
+    "schema": "JSON Schemas for editors.",
+}
+
+
+class Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = import_module(f"hubstack.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            if close := difflib.get_close_matches(args[0], VERBS, n=1):
+                error.message += f" Did you mean {close[0]!r}?"
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "-C", "folder", type=click.Path(path_type=Path), default=Path(), help="The project's folder. Default: here."
+)
+@click.option(
+    "--ca-bundle",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    envvar="HUBSTACK_CA_BUNDLE",
+    help="Certificates of an intercepting proxy: for builds (as a secret, never in an image) and registries.",
+)
+@click.option("--registry", envvar="HUBSTACK_REGISTRY", metavar="REF", help="HOST/PREFIX instead of the project's own.")
+@click.version_option(package_name="hubstack", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, folder: Path, ca_bundle: Path | None, registry: str | None) -> None:
+    """Build families of container images for JupyterHub from a tree of layers.
+
+    \b
+    Examples:
+      hubstack check                       what is wrong, with file and line
+      hubstack plan                        what a build would do, and why
+      hubstack build --push                build what changed, test it, push it
+      hubstack run scipy/trixie            JupyterLab in that image
+    """
+    from hubstack.cli.invocation import Invocation
+
+    ctx.obj = Invocation(folder=folder, ca_bundle=ca_bundle, registry=registry)
+
+
+class Terminated(BaseException):
+    """SIGTERM came: as KeyboardInterrupt, for the other signal."""
+
+
+def main() -> NoReturn:
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = cli.main(standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except Terminated:
+        code = 143
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:  # `hubstack list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    except Exception as error:
+        code = _report(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(error: Exception) -> int:
+    """Print an error of ours without a traceback; raise what is none of ours, for that is a bug."""
+    from hubstack.errors import HubstackError, ProjectError
+
+    if not isinstance(error, HubstackError):
+        raise error
+    if isinstance(error, ProjectError):
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+    else:
+        click.secho("error: ", fg="red", nl=False, err=True)
+        click.echo(error.message, err=True)
+        if error.hint:
+            click.echo(f"  {error.hint}", err=True)
+    return error.exit_code
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated

@@ -1,0 +1,136 @@
+"""What the options before the verb say, and the objects that verbs get from them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hubstack.errors import Problem, UsageError
+from hubstack.model import ImageRef, Project
+
+if TYPE_CHECKING:
+    from hubstack.engine import Docker
+    from hubstack.lock import Lock
+    from hubstack.names import Names
+    from hubstack.registry import Registry
+    from hubstack.store import Store
+
+LOCK = "hubstack.lock"
+
+
+@dataclass(kw_only=True)
+class Invocation:
+    folder: Path
+    ca_bundle: Path | None
+    registry: str | None
+
+    @cached_property
+    def root(self) -> Path:
+        """The project's folder: ``-C``, or the nearest one above that holds hubstack.yaml."""
+        start = self.folder.resolve()
+        return next((one for one in (start, *start.parents) if (one / "hubstack.yaml").exists()), start)
+
+    @cached_property
+    def project(self) -> Project:
+        """The project, its warnings printed. Raises ProjectError with everything that is wrong in single files."""
+        from hubstack.project import load_project
+
+        project, warnings = load_project(self.root)
+        show_warnings(warnings)
+        if self.registry is None:
+            return project
+        return replace(project, settings=replace(project.settings, registry=parse_prefix(self.registry)))
+
+    @cached_property
+    def lock(self) -> Lock:
+        from hubstack.lock import Lock, load_lock
+
+        path = self.root / LOCK
+        return load_lock(path.read_text(encoding="utf-8"), LOCK) if path.exists() else Lock()
+
+    @cached_property
+    def names(self) -> Names:
+        from hubstack.names import Names
+
+        return Names.of(self.project.settings)
+
+    @cached_property
+    def client(self) -> Registry:
+        from hubstack.registry import Registry
+
+        return Registry(self.names.prefix.host, ca_bundle=self.ca_bundle)
+
+    @cached_property
+    def store(self) -> Store:
+        from hubstack.store import FOLDER, Store
+
+        return Store(self.root / FOLDER)
+
+    def engine(self, builder: str = "") -> Docker:
+        from hubstack.engine import Docker
+
+        return Docker(scratch=self.store.folder / "tmp", ca_bundle=self.ca_bundle, builder=builder)
+
+
+def parse_prefix(text: str) -> ImageRef:
+    """``HOST/PREFIX`` as --registry takes it."""
+    try:
+        ref = ImageRef.parse(text)
+    except ValueError:
+        raise UsageError(
+            f"--registry {text!r} is no HOST/PREFIX", hint="For example 127.0.0.1:5000/hubstack."
+        ) from None
+    if ref.tag or ref.digest:
+        raise UsageError(f"--registry {text!r} has a tag or a digest", hint="Give HOST/PREFIX alone.")
+    return ref
+
+
+def show_warnings(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        click.echo(str(problem), err=True)
+
+
+def echo_json(value: Any) -> None:
+    import json
+
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def on_terminal(stream: Any = None) -> bool:
+    """Whether colour and motion are welcome (https://no-color.org)."""
+    return bool((stream or sys.stderr).isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+# --- options and arguments that several verbs share ----------------------------------------------------------------------
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """SELECT terms for the shell. Silent where the project is broken: completion is no place for errors."""
+    from hubstack.errors import HubstackError
+    from hubstack.select import complete
+
+    top = ctx.find_root().params
+    try:
+        project = Invocation(folder=top.get("folder") or Path(), ca_bundle=None, registry=None).project
+        return list(complete(project, incomplete))
+    except HubstackError:
+        return []
+
+
+SELECT_HELP = """\b
+SELECT is STACK, STACK/VARIANT, a glob, or layer:NAME;
++X takes what it stands on too, X+ what stands on it."""
+
+
+def select_argument(**attributes: Any) -> Callable[[Any], Any]:
+    return click.argument("select", metavar="[SELECT]...", nargs=-1, shell_complete=_complete, **attributes)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable, on stdout.")

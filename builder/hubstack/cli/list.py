@@ -1,0 +1,68 @@
+"""``hubstack list``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hubstack.cli.invocation import Invocation, echo_json, json_option
+from hubstack.model import Graph, Project
+
+
+@click.command("list")
+@json_option
+@click.pass_obj
+def command(invocation: Invocation, as_json: bool) -> None:
+    """Stacks with their variants, layers with their variables, and hubs."""
+    from hubstack.graph import resolve
+
+    project = invocation.project
+    listing = list_json(project, resolve(project))
+    if as_json:
+        echo_json(listing)
+        return
+    for kind in ("stacks", "bases", "layers", "hubs"):
+        click.echo(f"{kind}:")
+        for entry in listing[kind]:
+            click.echo(_line(entry))
+
+
+def list_json(project: Project, graph: Graph) -> dict[str, Any]:
+    variants: dict[str, dict[str, None]] = {name: {} for name in project.stacks}
+    for image in graph.images:
+        variants[image.variant.stack][image.variant.name] = None
+    layers = {
+        kind: [
+            {
+                "name": layer.name,
+                "about": layer.summary,
+                "draft": layer.draft,
+                "requires": list(layer.requires),
+                "variables": {one.name: list(one.choices) or str(one.type) for one in layer.variables.values()},
+            }
+            for layer in project.layers.values()
+            if layer.kind == kind
+        ]
+        for kind in ("base", "layer")
+    }
+    return {
+        "stacks": [
+            {"name": stack.name, "about": stack.title, "draft": stack.draft, "variants": list(variants[stack.name])}
+            for stack in project.stacks.values()
+        ],
+        "bases": layers["base"],
+        "layers": layers["layer"],
+        "hubs": [
+            {"name": hub.name, "about": f"{hub.namespace}/{hub.configmap}", "profiles": [p.slug for p in hub.profiles]}
+            for hub in project.hubs.values()
+        ],
+    }
+
+
+def _line(entry: dict[str, Any]) -> str:
+    details = [*entry.get("variants", ()), *entry.get("profiles", ())]
+    details += [f"{name}={'|'.join(v) if isinstance(v, list) else v}" for name, v in entry.get("variables", {}).items()]
+    draft = " (draft)" if entry.get("draft") else ""
+    tail = f"  [{', '.join(details)}]" if details else ""
+    return f"  {entry['name']:<16} {entry['about']}{draft}{tail}"

@@ -1,0 +1,45 @@
+"""``hubstack plan``."""
+
+from __future__ import annotations
+
+import click
+
+from hubstack.cli.invocation import SELECT_HELP, Invocation, echo_json, json_option, on_terminal, select_argument
+from hubstack.pipeline import prepare
+from hubstack.plan import Action, Plan, plan_json
+
+
+@click.command(
+    "plan", epilog="Example: hubstack plan 'scipy/*'", help=f"What a build would do, and why.\n\n{SELECT_HELP}"
+)
+@select_argument()
+@json_option
+@click.option("--offline", is_flag=True, help="Ask no registry: every action is `unknown`.")
+@click.option("--all", "everything", is_flag=True, help="Also name the nodes that nothing happens to.")
+@click.pass_obj
+def command(invocation: Invocation, select: tuple[str, ...], as_json: bool, offline: bool, everything: bool) -> None:
+    from hubstack.publish import RemoteKnown
+
+    inputs = prepare(invocation.project, invocation.lock, select)
+    known = None if offline else RemoteKnown(registry=invocation.client, names=invocation.names)
+    plan = inputs.plan(known)
+    if as_json:
+        echo_json(plan_json(plan, invocation.names))
+        return
+    show_plan(plan, everything=everything or offline)
+
+
+COLOURS = {Action.BUILD: "green", Action.TEST: "cyan", Action.BLOCKED: "red"}
+
+
+def show_plan(plan: Plan, *, everything: bool) -> None:
+    from hubstack.progress import summary
+
+    for step in plan.steps:
+        if step.action is Action.REUSE and not everything:
+            continue
+        action = f"{step.action:<8}"
+        if on_terminal(click.get_text_stream("stdout")):
+            action = click.style(action, fg=COLOURS.get(step.action))
+        click.echo(f"{action} {step.node.id}  {step.reason}")
+    click.echo(summary(plan))

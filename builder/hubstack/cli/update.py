@@ -1,0 +1,64 @@
+"""``hubstack update``."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from pathlib import Path
+
+import click
+
+from hubstack.cli.invocation import LOCK, Invocation, echo_json, json_option, show_warnings
+
+
+@click.command(
+    "update", epilog="Examples: hubstack update; hubstack update --only numpy; hubstack update --only layer:dask"
+)
+@click.option(
+    "--only", multiple=True, metavar="WHAT", help="python, images, epochs, PACKAGE or layer:NAME. Repeatable."
+)
+@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="For epochs, instead of the clock.")
+@json_option
+@click.pass_obj
+def command(invocation: Invocation, only: tuple[str, ...], today: object, as_json: bool) -> None:
+    """Refresh hubstack.lock: Python packages, upstream images, refresh epochs.
+
+    The only verb that reads a clock or an index. Review the table, then commit the lock.
+    """
+    from hubstack import command as process
+    from hubstack.change import changes, changes_json, changes_table, holders
+    from hubstack.hub.configmap import write_if_changed
+    from hubstack.lock import Lock, load_lock, pins_for, render_lock
+    from hubstack.model import ImageRef
+    from hubstack.pipeline import demand
+    from hubstack.registry import Registry
+    from hubstack.update import Outside, update
+
+    path = invocation.root / LOCK
+    old = load_lock(path.read_text(encoding="utf-8"), LOCK, edited=True) if path.exists() else Lock()
+    asked = demand(invocation.project)
+
+    def resolve_image(ref: ImageRef) -> object:
+        return Registry(ref.host, ca_bundle=invocation.ca_bundle).head(ref)
+
+    bundle = {"SSL_CERT_FILE": str(invocation.ca_bundle)} if invocation.ca_bundle else {}
+    updated = update(
+        asked,
+        old,
+        Outside(
+            today=getattr(today, "date", date.today)(),
+            run=process.output,
+            resolve_image=resolve_image,  # type: ignore[arg-type]
+            env={**os.environ, **bundle},
+            say=lambda text: click.echo(text, err=True),
+        ),
+        only,
+    )
+    show_warnings(updated.warnings)
+    slices = pins_for(asked.project, asked.graph, updated.lock, asked.inputs)
+    rows = changes(old, updated.lock, holders(asked.graph, slices))
+    write_if_changed(Path(path), render_lock(updated.lock))
+    if as_json:
+        echo_json(changes_json(rows))
+    else:
+        click.echo(changes_table(rows) or f"{LOCK}: nothing changed")

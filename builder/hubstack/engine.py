@@ -1,0 +1,381 @@
+"""BuildKit through buildx, and the Docker daemon through its SDK.
+
+A build leaves an OCI layout whose blobs all nodes share (engine.md's flow c3): nothing is pushed by BuildKit, and no
+name exists anywhere before the tests have passed. The daemon then gets the image by a ``docker load`` of manifest and
+config alone: it holds the filesystem layers already, as the build's own output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import sys
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from hubstack import command
+from hubstack.bootstrap import make_rootfs
+from hubstack.errors import CommandFailed, EngineError, HubstackError
+from hubstack.model import ImageRef, Position, Rendered, SourceFile
+from hubstack.oci import Layout, canonical_json
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+    from docker.models.containers import Container as DockerContainer
+
+SOURCE_DATE_EPOCH = 1767225600  # 2026-01-01: every time stamp in an image; FORMAT in fingerprint.py stands for it
+CA_SECRET = "hubstack-ca"  # noqa: S105 - the name of a BuildKit secret, not a secret
+USER, GROUP = 1000, 100  # as KubeSpawner runs images of the Jupyter family
+HOME = "/home/jovyan"  # z2jh's singleuser.storage.homeMountPath
+_LABEL = "io.github.hubstack.scratch"  # of test containers: which project's run they belong to
+_OLDEST_ENGINE = (25, 0)
+_PLUGIN_FOLDERS = (  # where the docker CLI looks, in its order
+    "~/.docker/cli-plugins",
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+    "/Applications/Docker.app/Contents/Resources/cli-plugins",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One build. ``contexts`` are buildx's named contexts: ``parent`` and the layers that are copied from."""
+
+    node: str
+    platform: str
+    rendered: Rendered
+    contexts: Mapping[str, str]
+    labels: Mapping[str, str]
+    layout: Path  # an empty folder for the result, with ``blobs`` in place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    code: int
+    output: str
+
+
+class BuildFailed(HubstackError):
+    """A build step failed. ``position`` is the template's line, ``tail`` the step's last lines."""
+
+    def __init__(self, message: str, *, position: Position | None, tail: Sequence[str], hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.position, self.tail = position, tuple(tail)
+
+
+class Container(Protocol):
+    def run(self, shell: str, *, timeout_s: int, folder: str = "/", env: Mapping[str, str] | None = None) -> Execution:
+        """Run a shell command as the image's user; exit code 124 means that it took too long."""
+        ...
+
+
+class Engine(Protocol):
+    """What builds need of an engine. The other implementation is the fake of the tests."""
+
+    def check(self) -> None:
+        """Raise EngineError unless builds can work."""
+        ...
+
+    def build(self, job: Job, *, on_line: Callable[[str], None], cancel: threading.Event | None) -> None: ...
+
+    def load(self, layout: Layout, name: ImageRef) -> str:
+        """Give the daemon the image of an OCI layout under ``name``; the image's id."""
+        ...
+
+    def pull(self, ref: ImageRef) -> str: ...
+
+    def stop(self) -> None:
+        """End every container, so that whoever waits for one comes back. Called when a run is cancelled."""
+        ...
+
+    def container(
+        self, image: str, *, network: bool, files: Mapping[str, Sequence[SourceFile]]
+    ) -> AbstractContextManager[Container]:
+        """A container as the hub would run it: 1000:100, no new privileges, an empty volume over the home.
+
+        ``files`` maps folders in the container to what is put there.
+        """
+        ...
+
+
+def buildx_argv(plugin: str, job: Job, *, metadata: Path, ca_bundle: Path | None, builder: str = "") -> list[str]:
+    """The build's command line. The context, with the Dockerfile in it, is a tar on stdin."""
+    return [
+        plugin,
+        "build",
+        "-",
+        *(["--builder", builder] if builder else []),
+        f"--platform={job.platform}",
+        "--progress=plain",
+        "--provenance=false",  # attestations hold the time: the digest would differ at every run
+        "--sbom=false",
+        *(f"--build-context={name}={where}" for name, where in job.contexts.items()),
+        *(f"--build-arg={name}={value}" for name, value in job.rendered.arguments.items()),
+        *(f"--label={name}={value}" for name, value in job.labels.items()),
+        *([f"--secret=id={CA_SECRET},src={ca_bundle}"] if ca_bundle else []),
+        f"--output=type=oci,dest={job.layout},tar=false",
+        f"--metadata-file={metadata}",
+    ]
+
+
+def write_context(file: IO[bytes], job: Job, rootfs: Path | None) -> None:
+    """The build context as a tar: exactly the bytes that were fingerprinted, and the base's rootfs where there is one."""
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        _add(tar, SourceFile(path="Dockerfile", content=job.rendered.dockerfile.encode()))
+        for one in job.rendered.context:
+            _add(tar, one)
+        if rootfs is not None:
+            info = tarfile.TarInfo("rootfs.tar")
+            info.size, info.mtime = rootfs.stat().st_size, SOURCE_DATE_EPOCH
+            with rootfs.open("rb") as content:
+                tar.addfile(info, content)
+
+
+def _add(tar: tarfile.TarFile, file: SourceFile) -> None:
+    info = tarfile.TarInfo(file.path)
+    info.mtime = SOURCE_DATE_EPOCH
+    info.mode = 0o755 if file.executable else 0o644
+    if file.link is not None:
+        info.type, info.linkname = tarfile.SYMTYPE, file.link
+    info.size = len(file.content)
+    tar.addfile(info, io.BytesIO(file.content))
+
+
+@dataclass(kw_only=True)
+class Docker:
+    """The real engine. Nothing is asked of the daemon before the first call."""
+
+    scratch: Path  # for contexts and root file systems, while a build runs
+    ca_bundle: Path | None = None
+    builder: str = ""
+    limits: command.Limits = field(default_factory=command.Limits)
+
+    @cached_property
+    def _client(self) -> DockerClient:
+        import docker
+
+        try:
+            return docker.from_env(timeout=600)
+        except docker.errors.DockerException as error:
+            raise EngineError(
+                "no Docker engine answers", hint=f"Start it, or point DOCKER_HOST at one ({error})."
+            ) from None
+
+    @cached_property
+    def _plugin(self) -> str:
+        folders = [os.path.expanduser(folder) for folder in _PLUGIN_FOLDERS]
+        if config := os.environ.get("DOCKER_CONFIG"):
+            folders.insert(0, f"{config}/cli-plugins")
+        found = next(
+            (f"{folder}/docker-buildx" for folder in folders if os.access(f"{folder}/docker-buildx", os.X_OK)), None
+        )
+        if (found := found or shutil.which("docker-buildx") or shutil.which("buildx")) is None:
+            raise EngineError("docker buildx is not installed", hint="Install Docker's buildx plugin, 0.12 or newer.")
+        return found
+
+    def check(self) -> None:
+        plugin, client = self._plugin, self._client
+        version = client.version()["Version"]
+        if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_ENGINE:
+            wanted = ".".join(str(part) for part in _OLDEST_ENGINE)
+            raise EngineError(f"the Docker engine is too old: {version}", hint=f"hubstack needs {wanted} or newer.")
+        if not self.builder and not any("containerd" in str(one) for one in client.info().get("DriverStatus") or ()):
+            raise EngineError(
+                "the Docker engine doesn't use the containerd image store, which exporting OCI layouts needs",
+                hint='Set {"features": {"containerd-snapshotter": true}} in its daemon.json, or give --builder NAME '
+                f"after `{os.path.basename(plugin).replace('-', ' ')} create --driver docker-container --name NAME`.",
+            )
+        self.stop()  # what a killed run of this project has left
+
+    def stop(self) -> None:
+        import docker
+
+        for container in self._client.containers.list(all=True, filters={"label": f"{_LABEL}={self.scratch}"}):
+            with contextlib.suppress(docker.errors.APIError):  # it is going already
+                container.remove(force=True)
+
+    def build(self, job: Job, *, on_line: Callable[[str], None], cancel: threading.Event | None) -> None:
+        with tempfile.TemporaryDirectory(dir=self.scratch, prefix="build-") as name:
+            folder = Path(name)
+            rootfs = None
+            if job.rendered.bootstrap is not None:
+                rootfs = folder / "rootfs.tar"
+                make_rootfs(
+                    job.rendered.bootstrap,
+                    job.platform,
+                    rootfs,
+                    source_date_epoch=SOURCE_DATE_EPOCH,
+                    on_line=on_line,
+                    cancel=cancel,
+                )
+            metadata = folder / "metadata.json"
+            with tempfile.TemporaryFile(dir=folder) as context:
+                write_context(context, job, rootfs)
+                context.seek(0)
+                argv = buildx_argv(self._plugin, job, metadata=metadata, ca_bundle=self.ca_bundle, builder=self.builder)
+                env = {**os.environ, "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
+                lines: list[str] = []
+
+                def keep(line: str) -> None:
+                    lines.append(line)
+                    on_line(line)
+
+                try:
+                    command.run(argv, env=env, stdin=context, on_line=keep, limits=self.limits, cancel=cancel)
+                except CommandFailed:
+                    raise failure(job, lines) from None
+            _forget(metadata)
+
+    def load(self, layout: Layout, name: ImageRef) -> str:
+        import docker
+
+        try:
+            return self._load(layout, name, whole=False)
+        except docker.errors.APIError:  # a builder with a content store of its own: the daemon needs every blob
+            return self._load(layout, name, whole=True)
+
+    def _load(self, layout: Layout, name: ImageRef, *, whole: bool) -> str:
+        with tempfile.TemporaryFile(dir=self.scratch) as archive:
+            write_archive(archive, layout, name, whole=whole)
+            archive.seek(0)
+            images = self._client.images.load(archive)
+        return str(images[0].id)
+
+    def pull(self, ref: ImageRef) -> str:
+        import docker
+
+        name = f"{ref.host}/{ref.repository}"
+        try:
+            image = self._client.images.pull(name, tag=ref.digest or ref.tag)
+        except docker.errors.APIError as error:
+            raise EngineError(f"the engine can't pull {ref}: {error.explanation or error}") from None
+        return str(image.id)
+
+    def run(self, image: str, words: Sequence[str], *, options: Sequence[str]) -> int:
+        """Run ``words`` in the foreground, the terminal handed over, as the hub's user; their exit code."""
+        docker = shutil.which("docker")
+        if docker is None:
+            raise EngineError("the docker command is not installed", hint="Install Docker's command line client.")
+        terminal = ["--interactive", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+        return command.attached(
+            [docker, "run", "--rm", "--init", *terminal, f"--user={USER}:{GROUP}", *options, image, *words]
+        )
+
+    @contextmanager
+    def container(self, image: str, *, network: bool, files: Mapping[str, Sequence[SourceFile]]) -> Iterator[Container]:
+        container = self._client.containers.create(
+            image,
+            entrypoint=["sleep"],
+            command=["86400"],
+            user=f"{USER}:{GROUP}",
+            init=True,
+            network_mode="bridge" if network else "none",
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            pids_limit=4096,
+            tmpfs={HOME: f"uid={USER},gid={GROUP},mode=0755,exec"},
+            environment={"HOME": HOME},
+            labels={_LABEL: str(self.scratch)},
+        )
+        try:
+            for folder, content in files.items():
+                archive = io.BytesIO()
+                with tarfile.open(fileobj=archive, mode="w") as tar:
+                    for one in content:
+                        _add(
+                            tar,
+                            SourceFile(
+                                path=f"{folder}/{one.path}",
+                                content=one.content,
+                                executable=one.executable,
+                                link=one.link,
+                            ),
+                        )
+                container.put_archive("/", archive.getvalue())
+            container.start()
+            yield _Running(container)
+        finally:
+            with contextlib.suppress(Exception):  # the container's own failure is what people should hear of
+                container.remove(force=True)
+
+
+@dataclass(frozen=True)
+class _Running:
+    container: DockerContainer
+
+    def run(self, shell: str, *, timeout_s: int, folder: str = "/", env: Mapping[str, str] | None = None) -> Execution:
+        # the API can't end an exec, so the deadline goes inside
+        result: Any = self.container.exec_run(
+            ["timeout", "-k", "1", str(timeout_s), "sh", "-c", shell],
+            workdir=folder,
+            environment=dict(env or {}),
+            user=f"{USER}:{GROUP}",
+        )
+        return Execution(code=result.exit_code, output=(result.output or b"").decode(errors="replace"))
+
+
+def write_archive(file: IO[bytes], layout: Layout, name: ImageRef, *, whole: bool) -> None:
+    """An OCI layout as the tar that ``docker load`` reads; unless ``whole``, without the filesystem layers."""
+    manifest = layout.manifest
+    assert manifest.config is not None
+    descriptor = manifest.descriptor().as_json() | {
+        "annotations": {  # containerd's and Docker's way to say what the image is called
+            "io.containerd.image.name": str(name),
+            "org.opencontainers.image.ref.name": name.tag,
+        }
+    }
+    blobs = [manifest.digest, *(b.digest for b in (manifest.blobs if whole else [manifest.config]))]
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        _add(tar, SourceFile(path="oci-layout", content=b'{"imageLayoutVersion":"1.0.0"}'))
+        _add(
+            tar, SourceFile(path="index.json", content=canonical_json({"schemaVersion": 2, "manifests": [descriptor]}))
+        )
+        for digest in blobs:
+            tar.add(layout.path(digest).resolve(), arcname=f"blobs/sha256/{digest.hex}")
+
+
+def failure(job: Job, lines: Sequence[str]) -> BuildFailed:
+    """What a failed build's output says: which line of the template, and the failed step's last words."""
+    position = None
+    for line in lines:
+        if (match := re.match(r"\s*(\d+) \| >>> ", line)) is not None:
+            position = job.rendered.origins[int(match[1]) - 1]
+            break
+    tail = [re.sub(r"^#\d+ (\d+\.\d+ )?", "", line) for line in _last_step(lines)]
+    reason = next((line.removeprefix("ERROR: ") for line in reversed(lines) if line.startswith("ERROR: ")), "it failed")
+    hint = ""
+    if any("no space left on device" in line for line in lines):
+        hint = "The engine's disk is full. `docker builder prune` frees what builds have cached."
+    return BuildFailed(
+        f"{job.node}: {reason.removeprefix('failed to solve: ')}", position=position, tail=tail, hint=hint
+    )
+
+
+def _last_step(lines: Sequence[str]) -> list[str]:
+    """The last lines of the step that failed: plain progress names it in ``#7 ERROR: …``."""
+    failed = next((line.split()[0] for line in reversed(lines) if re.match(r"#\d+ ERROR", line)), None)
+    if failed is None:
+        return list(lines[-20:])
+    return [line for line in lines if re.match(rf"{failed} \d+\.\d+ ", line)][-20:]
+
+
+def _forget(metadata: Path) -> None:
+    """Remove buildx's note of the build: it keeps one file a build and never cleans up."""
+    ref = json.loads(metadata.read_bytes()).get("buildx.build.ref", "")
+    config = Path(
+        os.environ.get("BUILDX_CONFIG") or f"{os.environ.get('DOCKER_CONFIG') or Path.home() / '.docker'}/buildx"
+    )
+    (config / "refs" / ref).unlink(missing_ok=True) if ref else None

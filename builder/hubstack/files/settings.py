@@ -1,0 +1,126 @@
+"""``hubstack.yaml``."""
+
+from __future__ import annotations
+
+import operator
+import re
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from hubstack.files.form import FileForm, filled
+from hubstack.files.scalar import Channel, Fault, Kind, Name, Some, Unique, choice, parse_image, scalar, text
+from hubstack.model import ImageRef, Layout, Settings
+from hubstack.spelling import quote
+from hubstack.yamlfile import Document
+
+_CLAUSE = re.compile(r"(>=|<=|==|!=|>|<)\s*([0-9]+(?:\.[0-9]+)*)")
+_COMPARE = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_PLATFORM = re.compile(r"linux/[a-z0-9]+(?:/v[0-9]+)?")
+
+
+def _requirement(value: object) -> str:
+    line = text(value)
+    clauses = [_CLAUSE.fullmatch(clause.strip()) for clause in line.split(",")]
+    if not all(clauses):
+        raise Fault(f"must be comparisons with a version, not {quote(line)}", 'Write ">=0.1" or ">=0.1,<2".')
+    from importlib.metadata import version  # slow to import, and not every project asks
+
+    ours = version("hubstack")
+    for clause in clauses:
+        if clause and not _COMPARE[clause[1]](_release(ours), _release(clause[2])):
+            raise Fault(f"asks for hubstack {line}, and this is {ours}", "Install one that fits.")
+    return line
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The release part without trailing zeros: 1.0 is 1."""
+    release = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    parts = [int(part) for part in release[0].split(".")] if release else []
+    while parts and parts[-1] == 0:
+        parts.pop()
+    return tuple(parts)
+
+
+def _registry(value: object) -> ImageRef:
+    line = text(value)
+    ref = parse_image(line)
+    if ref.tag or ref.digest:
+        raise Fault(f"must have neither tag nor digest, as {quote(line)} has", "Write HOST/PREFIX.")
+    if "/" not in line or not line.startswith(ref.host):
+        raise Fault(f"must be HOST/PREFIX, not {quote(line)}", "Write the host, docker.io too.")
+    return ref
+
+
+def _platform(value: object) -> str:
+    line = text(value)
+    if not _PLATFORM.fullmatch(line):
+        raise Fault(f"must be a platform, as linux/amd64, not {quote(line)}")
+    return line
+
+
+class Assembly(StrEnum):
+    CHAIN = "chain"
+    MERGE = "merge"
+
+
+_assembly = choice(Assembly)
+
+
+def _chain(value: object) -> object:
+    assembly = _assembly.parse(value)
+    if assembly is Assembly.MERGE:
+        raise Fault('can\'t be "merge" yet: this version builds chains only', "Write `assembly: chain`, or remove it.")
+    return assembly
+
+
+class SettingsForm(FileForm):
+    """The project: `hubstack.yaml` at the root. It may be empty."""
+
+    elsewhere: ClassVar = {"platform": "Write `platforms: [linux/amd64]`.", "channel": "Write `channels: [latest]`."}
+
+    requires_hubstack: Annotated[str, scalar("version comparisons", _requirement)] = Field(
+        "", description='The versions of hubstack that can read this project, as ">=0.1,<2".'
+    )
+    registry: Annotated[ImageRef | None, Kind(_registry, {"type": "string", "title": "`HOST/PREFIX`"})] = Field(
+        None,
+        description="Where images are pushed; `--registry` goes before it. A loopback address is spoken to without TLS.",
+    )
+    layout: Annotated[Layout, choice(Layout)] = Field(
+        Layout.NESTED, description="`nested`: a repository for each stack below the prefix. `single`: one for all."
+    )
+    base: Name = Field(
+        "", description="The base that a layer stands on when it is built by itself. Needed where there are several."
+    )
+    platforms: Annotated[Unique[Annotated[str, scalar("platform", _platform, f"^{_PLATFORM.pattern}$")]], Some] = Field(
+        ("linux/amd64",), description="What every image is built for."
+    )
+    assembly: Annotated[Assembly, Kind(_chain, _assembly.schema)] = Field(
+        Assembly.CHAIN,
+        description="How layers are put together: `chain` builds each from the one below. `merge` comes later.",
+    )
+    channels: Unique[Channel] = Field(
+        ("latest",), description="Movable tags that follow each stack's newest good images."
+    )
+
+
+def parse_settings(document: Document) -> Settings:
+    """Raises ProjectError with every fault of the file."""
+    form = filled(SettingsForm, document)
+    return Settings(
+        requires_hubstack=form.requires_hubstack,
+        registry=form.registry,
+        layout=form.layout,
+        base=form.base,
+        platforms=form.platforms,
+        channels=form.channels,
+        source=document.source,
+    )

@@ -1,0 +1,196 @@
+"""A project's nodes: which images are built, and what each is built on.
+
+Every variant of every stack, on every platform, becomes a line of nodes; what is equal is one node. Drafts are in the
+graph like anything else. This is the only place that knows that layers are put together as chains: all others see nodes
+with a tuple of parents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from hubstack.assembly import Assembly, chain_alone
+from hubstack.chain import Chain, Chains
+from hubstack.errors import Problem, ProjectError
+from hubstack.model import Graph, Image, Kind, Layer, Node, Position, Project, Stack, Variant
+from hubstack.requirement import Shelf, layer_problems, unknown_layer
+from hubstack.spelling import did_you_mean, enumerate_words, quote
+from hubstack.variant import BASE, Owners, Point, expand, name_problems, settle
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+def resolve(project: Project) -> Graph:
+    """The whole project's graph. Raises ProjectError with everything that is wrong between its files."""
+    chains = Chains(Shelf(layers=project.layers))
+    variants, problems = _variants(project, chains)
+    problems += [*layer_problems(chains.shelf), *_base_problems(project), *_double_problems(project, chains)]
+    if problems:
+        raise ProjectError(problems)
+    nodes = Assembly(project, chains)
+    images = tuple(
+        Image(variant=variant, platform=platform, node=nodes.stand(chain, variant.values, platform).id)
+        for variant, chain in variants
+        for platform in project.settings.platforms
+    )
+    alone = [nodes.alone(platform) for platform in project.settings.platforms]
+    return Graph(
+        nodes=_with_stacks(nodes.found, images),
+        images=images,
+        alone={name: tuple(tops[name].id for tops in alone) for name in sorted(alone[0])},
+    )
+
+
+def digraph(graph: Graph) -> nx.DiGraph[str]:
+    """An edge from each node to those that need it; its ``kind`` is ``parent`` or ``copy``."""
+    import networkx as nx
+
+    found: nx.DiGraph[str] = nx.DiGraph()
+    for node in graph.nodes.values():
+        found.add_node(node.id, layer=node.layer, platform=node.platform)
+        found.add_edges_from(((copied, node.id) for copied in node.copies.values()), kind="copy")
+        found.add_edges_from(((parent, node.id) for parent in node.parents), kind="parent")
+    return found
+
+
+def needed(graph: Graph, nodes: Iterable[str]) -> tuple[str, ...]:
+    """``nodes`` and everything that must be there before them, in build order."""
+    found = set(nodes)
+    waiting = list(found)
+    while waiting:
+        new = [one for one in graph.nodes[waiting.pop()].inputs if one not in found]
+        found.update(new)
+        waiting += new
+    return tuple(node for node in graph.nodes if node in found)
+
+
+def drafts(project: Project, graph: Graph) -> Mapping[str, str]:
+    """Why nodes (by id) and variants (``STACK/VARIANT``) are built only when somebody names them.
+
+    A node is a draft if its layer, its base or anything that it needs is one; a variant if its stack or its node is one.
+    """
+    found: dict[str, str] = {}
+    for node in graph.nodes.values():
+        own = project.layers[node.layer].draft
+        reasons = [f"{node.layer}: {own}"] if own else [found[one] for one in node.inputs if one in found]
+        if reasons:
+            found[node.id] = reasons[0]
+    for image in graph.images:
+        stack = project.stacks[image.variant.stack]
+        reason = f"{stack.name}: {stack.draft}" if stack.draft else found.get(image.node)
+        if reason:
+            found[image.variant.id] = reason
+    return found
+
+
+# --- stacks → variants -------------------------------------------------------------------------------------------------
+
+
+def _variants(project: Project, chains: Chains) -> tuple[list[tuple[Variant, Chain]], list[Problem]]:
+    owners = _owners(project)
+    types = {
+        name: kinds.pop() for name, of in owners.items() if len(kinds := {v.variables[name].type for v in of}) == 1
+    }
+    found: list[tuple[Variant, Chain]] = []
+    problems: list[Problem] = []
+    points: dict[str, tuple[Point, ...]] = {}
+    for name in sorted(project.stacks):
+        stack = project.stacks[name]
+        points[name], wrong = expand(stack, types)
+        problems += [*wrong, *_list_problems(stack, chains.shelf), *_stack_base_problems(stack, points[name], project)]
+        for point in points[name]:
+            if point.base in project.layers and chains.shelf.is_base(point.base):
+                variant, chain, faults = _variant(stack, point, chains, owners)
+                found.append((variant, chain))
+                problems += faults
+    return found, [*problems, *name_problems(points, project.settings)]
+
+
+def _variant(stack: Stack, point: Point, chains: Chains, owners: Owners) -> tuple[Variant, Chain, list[Problem]]:
+    layers = chains.shelf.layers
+    chain = chains.of(
+        point.base, tuple(name for name in stack.layers if name in layers and layers[name].kind is Kind.LAYER)
+    )
+
+    def place(layer: str) -> Position:
+        return point.position if layer == point.base else stack.source.at("layers", stack.layers.index(layer))
+
+    problems = list(chain.problems(place))
+    for copied in chains.copied(chain):
+        problems += chains.alone(point.base, copied).problems(lambda _: stack.source.key("layers"))
+    declared, twice = chains.variables(chain)
+    variant, wrong = settle(stack, point, declared, owners)
+    return variant, chain, [*problems, *twice, *wrong]
+
+
+def _owners(project: Project) -> Owners:
+    found: dict[str, list[Layer]] = {}
+    for name in sorted(project.layers):
+        for variable in project.layers[name].variables:
+            found.setdefault(variable, []).append(project.layers[name])
+    return found
+
+
+def _list_problems(stack: Stack, shelf: Shelf) -> Iterator[Problem]:
+    for number, name in enumerate(stack.layers):
+        place = stack.source.at("layers", number)
+        if name in shelf.layers:
+            if shelf.is_base(name):
+                yield Problem(position=place, what=f"{name} is a base, not a layer", remedy=f"Write `base: {name}`.")
+        elif name in shelf.providers:
+            remedy = f"List {enumerate_words(shelf.providers[name])}."
+            yield Problem(position=place, what=f"{quote(name)} is a name that layers provide", remedy=remedy)
+        else:
+            names = [layer for layer in shelf.layers if not shelf.is_base(layer)]
+            yield unknown_layer(name, names, place)
+
+
+def _stack_base_problems(stack: Stack, points: Iterable[Point], project: Project) -> Iterator[Problem]:
+    places = {
+        point.base: point.given[BASE].position if BASE in point.given else stack.source.at(BASE) for point in points
+    }
+    for name, place in places.items():
+        if name:
+            yield from _unknown_base(name, place, project)
+
+
+def _base_problems(project: Project) -> Iterator[Problem]:
+    if project.settings.base:
+        yield from _unknown_base(project.settings.base, project.settings.source.at(BASE), project)
+
+
+def _unknown_base(name: str, place: Position, project: Project) -> Iterator[Problem]:
+    bases = sorted(base.name for base in project.bases())
+    if name in bases:
+        return
+    what = (
+        f"{name} is a layer, not a base"
+        if name in project.layers
+        else f"unknown base {quote(name)}{did_you_mean(name, bases)}"
+    )
+    yield Problem(position=place, what=what, remedy=f"There is {enumerate_words(bases, 'and') or 'none'} under base/.")
+
+
+def _double_problems(project: Project, chains: Chains) -> Iterator[Problem]:
+    """Variables declared twice below layers that may be in no stack. What stands highest has all the others below it."""
+    below = {need for needs in chains.shelf.edges.values() for need in needs}
+    for name in sorted(project.layers.keys() - below):
+        if isinstance(chain := chain_alone(project, chains, name), Chain):
+            yield from chains.variables(chain)[1]
+
+
+def _with_stacks(nodes: Mapping[str, Node], images: Iterable[Image]) -> dict[str, Node]:
+    users: dict[str, dict[str, None]] = {node: {} for node in nodes}
+    for image in images:
+        waiting = [image.node]
+        seen = {image.node}
+        while waiting:
+            node = waiting.pop()
+            users[node][image.variant.id] = None
+            new = [one for one in nodes[node].inputs if one not in seen]
+            seen.update(new)
+            waiting += new
+    return {name: replace(node, stacks=tuple(users[name])) for name, node in nodes.items()}

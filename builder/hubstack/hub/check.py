@@ -1,0 +1,303 @@
+"""What can be wrong with hubs that no single file shows: each rule keeps off something that breaks on a JupyterHub."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+
+from hubstack.errors import Problem, Severity
+from hubstack.hub.choice import IMAGE, Offer, resolve_offers
+from hubstack.hub.configmap import EMITTED, Emitted, Past, render_configmap, size_problems
+from hubstack.hub.expression import expression_faults, is_image_prefix
+from hubstack.hub.key import LABEL_LENGTH, key_fault, puller_name
+from hubstack.hub.profiles import values
+from hubstack.model import Digest, Fingerprint, Graph, Hub, ImageRef, Key, Position, Project
+from hubstack.names import Names
+from hubstack.spelling import CONTROL, did_you_mean, enumerate_words, quote
+
+MANY_CHOICES = 12
+LONG_DESCRIPTION = 55
+"""Characters that fancy-profiles shows of a choice's description, on one line."""
+
+_MARKUP = re.compile("[<>{}]")
+_IMAGE_TRAITS = {"image", "image_spec", "singleuser_image_spec"}  # the last two set the first
+_STAND_IN = "0" * 64
+
+
+def check_hubs(project: Project, graph: Graph, emitted: Mapping[str, Emitted] | None = None) -> list[Problem]:
+    """Errors and warnings. ``emitted``: what each hub (by name) was last given; no key may vanish from it unsaid."""
+    problems = list(_same_configmap(project.hubs.values()))
+    for hub in project.hubs.values():
+        problems += _hub_problems(project, graph, hub, (emitted or {}).get(hub.name))
+    return list(dict.fromkeys(problems))
+
+
+def _hub_problems(project: Project, graph: Graph, hub: Hub, emitted: Emitted | None) -> list[Problem]:
+    offers, unresolved = resolve_offers(project, graph, hub, emitted)
+    problems = [*unresolved, *_profile_problems(hub), *_choice_problems(hub, offers), *_expression_problems(hub)]
+    if not _has_error(unresolved):  # what is only spelt wrong there would be missed here
+        problems += [*_entry_problems(hub, offers), *_vanished(hub, offers, emitted or Emitted())]
+    if not _has_error(problems):
+        problems += _size_problems(project, hub, offers)
+    return problems
+
+
+def _has_error(problems: Iterable[Problem]) -> bool:
+    return any(problem.severity is Severity.ERROR for problem in problems)
+
+
+def _same_configmap(hubs: Iterable[Hub]) -> Iterator[Problem]:
+    first: dict[tuple[str, str], Hub] = {}
+    for hub in hubs:
+        other = first.setdefault((hub.namespace, hub.configmap), hub)
+        if other is not hub:
+            yield Problem(
+                position=hub.source.at("configmap"),
+                what=f"hub {quote(other.name)} has the ConfigMap {hub.configmap} in namespace {hub.namespace}, too",
+                remedy="Give one of them another name.",
+            )
+
+
+# --- profiles ----------------------------------------------------------------------------------------------------------
+
+
+def _profile_problems(hub: Hub) -> Iterator[Problem]:
+    if not hub.profiles:
+        yield Problem(position=hub.source.at(), what="this hub has no profiles", remedy="Write at least one.")
+    slugs = [profile.slug for profile in hub.profiles]
+    for index, profile in enumerate(hub.profiles):
+        if profile.slug in slugs[:index]:
+            yield Problem(
+                position=hub.source.at("profiles", index, "slug"),
+                what=f"two profiles have the slug {quote(profile.slug)}, and launchers know only the first",
+                remedy="Change one.",
+            )
+        if not profile.stacks and not any(one.profile == profile.slug for one in hub.external):
+            yield Problem(
+                position=hub.source.at("profiles", index),
+                what=f"profile {quote(profile.slug)} offers no image",
+                remedy="List stacks.",
+            )
+        if profile.build and not profile.unlisted:
+            yield Problem(
+                position=hub.source.at("profiles", index, "build"),
+                what=f"profile {quote(profile.slug)} has `build` without `unlisted`, and launchers then show neither",
+                remedy="Write `unlisted: true`, too: what was built is started as an unlisted image.",
+            )
+        yield from _override_problems(hub, index)
+        for text, field in ((profile.title, "title"), (profile.description, "description")):
+            yield from _text_problems(text, hub.source.at("profiles", index, field))
+
+
+def _override_problems(hub: Hub, index: int) -> Iterator[Problem]:
+    profile = hub.profiles[index]
+    overrides: dict[tuple[Key, ...], Mapping[str, object]] = {("override",): profile.override}
+    overrides |= {("resources", number): one.override for number, one in enumerate(profile.resources)}
+    for place, override in overrides.items():
+        for trait in sorted(_IMAGE_TRAITS & set(override)):
+            yield Problem(
+                position=hub.source.at("profiles", index, *place, trait),
+                what=f"{trait} would replace the image that people choose",
+                remedy="Offer it under `stacks` or `external`.",
+            )
+    marked = [number for number, one in enumerate(profile.resources) if one.default]
+    for number in marked[1:]:
+        yield Problem(
+            position=hub.source.at("profiles", index, "resources", number, "default"),
+            what=f"two resources of profile {quote(profile.slug)} are the default, and launchers take the first",
+            remedy="Keep one `default: true`.",
+        )
+
+
+# --- choices -----------------------------------------------------------------------------------------------------------
+
+
+def _choice_problems(hub: Hub, offers: tuple[Offer, ...]) -> Iterator[Problem]:
+    numbers = {profile.slug: index for index, profile in reversed(list(enumerate(hub.profiles)))}
+    live = [one for one in offers if not one.retired]
+    for one in offers:
+        yield from _key_problems(one, numbers[one.profile])
+        for text, position in one.texts:
+            yield from _text_problems(text, position)
+    for one in live:
+        if len(one.description) > LONG_DESCRIPTION:
+            yield Problem(
+                position=one.texts[-1][1],
+                what=f"the description has {len(one.description)} characters; launchers show about {LONG_DESCRIPTION}",
+                remedy="Shorten it.",
+                severity=Severity.WARNING,
+            )
+    for first, second in _pairs(offers, lambda one: one.key):
+        yield _collision(first, second)
+    for first, second in _pairs(live, lambda one: one.title):
+        yield Problem(
+            position=second.position,
+            what=f"{first.id} and {second.id} are both shown as {quote(second.title)}",
+            remedy="Give the values labels that differ (`choices` of the variable), or the stacks other titles.",
+            severity=Severity.WARNING,
+        )
+    for (profile, option), count in Counter((one.profile, one.option) for one in live).items():
+        if count > MANY_CHOICES:
+            yield Problem(
+                position=next(one.position for one in live if (one.profile, one.option) == (profile, option)),
+                what=f"profile {quote(profile)} has {count} choices of {option}, and menus show about four at once",
+                remedy="Offer fewer, or make another profile of some.",
+                severity=Severity.WARNING,
+            )
+
+
+def _pairs(offers: Iterable[Offer], same: Callable[[Offer], str]) -> Iterator[tuple[Offer, Offer]]:
+    """Each offer that equals an earlier one of its menu, behind the first of those."""
+    first: dict[tuple[str, str, str], Offer] = {}
+    for one in offers:
+        if (other := first.setdefault((one.profile, one.option, same(one)), one)) is not one:
+            yield other, one
+
+
+def _key_problems(offer: Offer, profile: int) -> Iterator[Problem]:
+    source = f"the key of {offer.id}, {quote(offer.key)}," if offer.stack else f"the key {quote(offer.key)}"
+    if fault := key_fault(offer.key):
+        yield Problem(position=offer.position, what=f"{source} {fault}", remedy="Rename it.")
+    name = puller_name(profile, offer.option, offer.key)
+    if offer.option == IMAGE and len(name) > LABEL_LENGTH:
+        over = len(name) - LABEL_LENGTH
+        yield Problem(
+            position=offer.position,
+            what=f"{source} is {over} characters too long: the image puller's container {name} "
+            f"would have {len(name)}, and Kubernetes takes {LABEL_LENGTH}",
+            remedy="Shorten the names of the stack and of the matrix's values.",
+        )
+
+
+def _collision(first: Offer, second: Offer) -> Problem:
+    if second.retired:
+        what = f"the retired key {quote(second.key)} is {'retired twice' if first.retired else 'still offered'}"
+        return Problem(position=second.position, what=what, remedy="Remove this entry.")
+    return Problem(
+        position=second.position,
+        what=f"{first.id} and {second.id} have the same key {quote(second.key)} in profile {quote(second.profile)}",
+        remedy="Rename one.",
+    )
+
+
+def _text_problems(text: str, position: Position) -> Iterator[Problem]:
+    """The plain form writes texts into the page as they are, and KubeSpawner runs ``str.format`` over others."""
+    if match := CONTROL.search(text) or _MARKUP.search(text):
+        yield Problem(
+            position=position,
+            what=f"{quote(text)} holds {quote(match[0])}, which launchers take for markup or a template",
+            remedy="Use words.",
+        )
+
+
+def _expression_problems(hub: Hub) -> Iterator[Problem]:
+    built = any(profile.build for profile in hub.profiles)
+    prefix_is_good = not hub.image_prefix or is_image_prefix(hub.image_prefix)
+    if not prefix_is_good:
+        yield Problem(
+            position=hub.source.at("image_prefix"),
+            what=f"no image's name begins with {quote(hub.image_prefix)}",
+            remedy="Write BinderHub's image_prefix, as registry.example/team/hub-.",
+        )
+    if hub.unlisted_regex:
+        for fault in expression_faults(
+            hub.unlisted_regex, image_prefix=hub.image_prefix, built=built and prefix_is_good
+        ):
+            yield Problem(
+                position=hub.source.at("unlisted_regex"),
+                what=f"the regular expression {fault}",
+                remedy=r"Use only (?:…), (?=…) and (?!…) of the groups with ?, [0-9] for \d, and \- and \/ in sets; "
+                "or leave it out: then every image with a tag or a digest passes.",
+            )
+
+
+# --- keys that were given out ------------------------------------------------------------------------------------------
+
+
+def _entry_problems(hub: Hub, offers: tuple[Offer, ...]) -> Iterator[Problem]:
+    """Of what stands outside profiles and names one."""
+    for index, retired in enumerate(hub.retired):
+        yield from _unknown_profile(hub, ("retired", index), retired.profile) or _successor_problems(hub, index, offers)
+    for index, external in enumerate(hub.external):
+        yield from _unknown_profile(hub, ("external", index), external.profile)
+        if external.image.digest is None:
+            yield Problem(
+                position=hub.source.at("external", index, "image"),
+                what=f"{external.image} names no digest, and a tag may be moved to another image",
+                remedy="Write name:tag@sha256:….",
+            )
+
+
+def _unknown_profile(hub: Hub, place: tuple[Key, ...], slug: str) -> list[Problem]:
+    slugs = [profile.slug for profile in hub.profiles]
+    if slug in slugs:
+        return []
+    what = f"unknown profile {quote(slug)}{did_you_mean(slug, slugs)}"
+    remedy = f"This hub has {enumerate_words(slugs, 'and')}."
+    return [Problem(position=hub.source.at(*place, "profile"), what=what, remedy=remedy)]
+
+
+def _successor_problems(hub: Hub, index: int, offers: tuple[Offer, ...]) -> Iterator[Problem]:
+    entry = hub.retired[index]
+    ours = [one for one in offers if one.profile == entry.profile]
+    live = [one.key for one in ours if not one.retired]
+    if entry.successor in live:
+        return
+    if any(one.key == entry.successor for one in ours):
+        what = f"successor {quote(entry.successor)} is retired itself"
+    else:
+        what = f"unknown successor {quote(entry.successor)}{did_you_mean(entry.successor, live)}"
+    remedy = f"Profile {entry.profile} has the keys {enumerate_words(live, 'and')}."
+    yield Problem(position=hub.source.at("retired", index, "successor"), what=what, remedy=remedy)
+
+
+def _vanished(hub: Hub, offers: tuple[Offer, ...], emitted: Emitted) -> Iterator[Problem]:
+    """A saved server keeps what its user chose, and KubeSpawner raises KeyError where that is gone."""
+    slugs = {profile.slug for profile in hub.profiles}
+    file = f"{EMITTED}/{hub.name}.yaml"
+    for slug, options in emitted.profiles.items():
+        if slug not in slugs:
+            yield Problem(
+                position=hub.source.at("profiles"),
+                what=f"profile {quote(slug)} is gone, and servers that were saved with it will not start",
+                remedy=f"Put it back under this slug (titles may change), or take it out of {file} when no server has it.",
+            )
+            continue
+        for option, choices in options.items():
+            now = _keys(offers, slug, option)
+            for key, past in choices.items():
+                if now and key not in now and not past.retired:
+                    yield _gone(hub, now, slug, key, past)
+
+
+def _gone(hub: Hub, now: Mapping[str, Offer], slug: str, key: str, past: Past) -> Problem:
+    live = {name: one for name, one in now.items() if not one.retired}
+    same_title = [name for name, one in live.items() if one.title == past.title]
+    near = get_close_matches(key, live, n=1, cutoff=0.5)
+    default = [name for name, one in live.items() if one.default]
+    successor = next(iter((*same_title, *near, *default)))
+    return Problem(
+        position=hub.source.at("retired"),
+        what=f"choice {quote(key)} of profile {quote(slug)} is gone, and servers that were saved with it will not start",
+        remedy=f"Write under `retired:` the line `- {{profile: {slug}, key: {key}, successor: {successor}}}`.",
+    )
+
+
+def _keys(offers: Iterable[Offer], slug: str, option: str) -> dict[str, Offer]:
+    return {one.key: one for one in offers if one.profile == slug and one.option == option}
+
+
+def _size_problems(project: Project, hub: Hub, offers: tuple[Offer, ...]) -> tuple[Problem, ...]:
+    """With made-up digests, which are as long as real ones."""
+    registry = project.settings.registry or ImageRef(host="registry.example", repository="hubstack")
+    names = Names.of(replace(project.settings, registry=registry))
+    digest = Digest(f"sha256:{_STAND_IN}")
+    images = {
+        (one.stack, one.variant): names.published(one.stack, one.variant, Fingerprint(_STAND_IN)).with_digest(digest)
+        for one in offers
+        if one.stack
+    }
+    return size_problems(hub, render_configmap(hub, values(hub, offers, images)))

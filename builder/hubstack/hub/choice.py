@@ -1,0 +1,288 @@
+"""What a hub's profiles offer: patterns over stacks become choices with keys, titles and one default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+from hubstack.errors import Problem, ProjectError, Severity
+from hubstack.hub.configmap import Emitted, retired_title
+from hubstack.hub.key import key_of, number_keys, numbers_given
+from hubstack.model import Graph, Hub, Image, ImageRef, Position, Profile, Project, Value, Variable
+from hubstack.spelling import did_you_mean, enumerate_words, quote
+from hubstack.value import FALSE, TRUE, value_text
+
+_MANY = 8  # names that an error lists before it says that there are more
+
+
+IMAGE = "image"  # fancy-profiles builds images for an option of this key alone
+RESOURCES = "resources"  # after "image", in which order Helm puts them and KubeSpawner obeys them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A choice in a profile: of the image (a stack's variant, or one that is not built here) or of resources."""
+
+    profile: str  # its slug
+    option: str = IMAGE
+    key: str
+    title: str
+    description: str = ""
+    default: bool = False
+    stack: str = ""
+    variant: str = ""
+    external: ImageRef | None = None
+    override: Mapping[str, object] = field(default_factory=dict)  # of resources; an image's comes from the registry
+    retired: bool = False  # another key for what succeeded it
+    position: Position  # in the hub's file, of what brought it here
+    texts: tuple[tuple[str, Position], ...]  # what title and description are made of, and where each was written
+
+    @property
+    def id(self) -> str:
+        """What an author writes to name it."""
+        return f"{self.stack}/{self.variant}" if self.stack else self.key
+
+
+def offers(project: Project, graph: Graph, hub: Hub, emitted: Emitted | None = None) -> tuple[Offer, ...]:
+    """Every choice of every profile, images before resources, in the author's order; what is retired comes last.
+
+    ``emitted`` is what the hub was last given: it keeps the numbers of prefixed keys and the titles of retired ones.
+    Raises ProjectError.
+    """
+    found, problems = resolve_offers(project, graph, hub, emitted)
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        raise ProjectError(problems)
+    return found
+
+
+def resolve_offers(
+    project: Project, graph: Graph, hub: Hub, emitted: Emitted | None = None
+) -> tuple[tuple[Offer, ...], tuple[Problem, ...]]:
+    """As far as they can be resolved, and what is wrong with the rest."""
+    found: list[Offer] = []
+    problems: list[Problem] = []
+    past = emitted or Emitted()
+    for index, profile in enumerate(hub.profiles):
+        images = [*_built(project, graph, hub, index, problems), *_external(hub, profile)]
+        if hub.prefixed_keys:
+            images = _numbered(images, past, profile, hub.source.at("profiles", index, "stacks"), problems)
+        images = _with_default(images, profile, hub.source.at("profiles", index, "default"), problems)
+        live = [*images, *_resources(hub, index)]
+        found += [*live, *_aliases(hub, profile, live, past)]
+    return tuple(found), tuple(problems)
+
+
+# --- what patterns mean ------------------------------------------------------------------------------------------------
+
+
+def _built(project: Project, graph: Graph, hub: Hub, profile: int, problems: list[Problem]) -> Iterator[Offer]:
+    """A variant that several patterns match stands where the first of them stands."""
+    images: dict[tuple[str, str], Image] = {}
+    for one in graph.images:  # of several platforms, the first
+        images.setdefault((one.variant.stack, one.variant.name), one)
+    seen: dict[tuple[str, str], Position] = {}
+    for index, pattern in enumerate(hub.profiles[profile].stacks):
+        position = hub.source.at("profiles", profile, "stacks", index)
+        matched = [name for name in images if _matches(pattern, name)]
+        ready = [name for name in matched if not draft_reason(project, graph, images[name])]
+        if not ready:
+            problems.append(
+                _draft(project, graph, images[matched[0]], position)
+                if matched
+                else _unknown(pattern, list(images), position)
+            )
+        for name in ready:
+            seen.setdefault(name, position)
+    for name, position in seen.items():
+        yield _offer(project, graph, images[name], hub.profiles[profile].slug, position)
+
+
+def _matches(pattern: str, name: tuple[str, str]) -> bool:
+    stack, _, variant = pattern.partition("/")
+    return fnmatchcase(name[0], stack) and fnmatchcase(name[1], variant or "*")
+
+
+def _offer(project: Project, graph: Graph, image: Image, profile: str, position: Position) -> Offer:
+    variant = image.variant
+    stack = project.stacks[variant.stack]
+    several = bool(stack.matrix.axes or stack.matrix.include)
+    parts = _title_parts(project, graph, image)
+    return Offer(
+        profile=profile,
+        key=key_of(stack.name, variant.name if several else None),
+        title=", ".join(text for text, _ in parts),
+        description=stack.description,
+        stack=stack.name,
+        variant=variant.name,
+        position=position,
+        texts=(*parts, (stack.description, stack.source.at("description"))),
+    )
+
+
+def _external(hub: Hub, profile: Profile) -> Iterator[Offer]:
+    for index, one in enumerate(hub.external):
+        if one.profile == profile.slug:
+            position = hub.source.at("external", index)
+            yield Offer(
+                profile=profile.slug,
+                key=one.key,
+                title=one.title,
+                description=one.description,
+                external=one.image,
+                position=position,
+                texts=((one.title, position), (one.description, position)),
+            )
+
+
+def _resources(hub: Hub, profile: int) -> Iterator[Offer]:
+    """The first is the default where none is marked."""
+    resources = hub.profiles[profile].resources
+    default = next((one for one in resources if one.default), next(iter(resources), None))
+    for index, one in enumerate(resources):
+        position = hub.source.at("profiles", profile, "resources", index)
+        yield Offer(
+            profile=hub.profiles[profile].slug,
+            option=RESOURCES,
+            key=one.key,
+            title=one.title,
+            description=one.description,
+            default=one is default,
+            override=one.override,
+            position=position,
+            texts=((one.title, position), (one.description, position)),
+        )
+
+
+def draft_reason(project: Project, graph: Graph, image: Image) -> str:
+    """Why the image is a draft, to follow "is a draft"; or nothing."""
+    if stack := project.stacks[image.variant.stack].draft:
+        return stack
+    nodes = [graph.nodes[node] for node in graph.lineage[image.node]]
+    layers = dict.fromkeys(name for node in nodes for name in (node.layer, *node.copies))
+    return next((f"layer {name}: {why}" for name in layers if (why := project.layers[name].draft)), "")
+
+
+def _draft(project: Project, graph: Graph, image: Image, position: Position) -> Problem:
+    return Problem(
+        position=position,
+        what=f"{image.variant.id} is a draft ({draft_reason(project, graph, image)}), and no hub offers drafts",
+        remedy="Remove it here, or remove `draft`.",
+    )
+
+
+def _unknown(pattern: str, names: Sequence[tuple[str, str]], position: Position) -> Problem:
+    stack, _, variant = pattern.partition("/")
+    variants = [name for owner, name in names if owner == stack]
+    if variants:
+        what = f"stack {quote(stack)} has no variant {quote(variant)}{did_you_mean(variant, variants)}"
+        return Problem(position=position, what=what, remedy=f"It has {_listed(variants)}.")
+    stacks = list(dict.fromkeys(owner for owner, _ in names))
+    if set("*?[") & set(pattern):
+        what = f"{quote(pattern)} matches no stack and variant"
+    else:
+        what = f"unknown stack {quote(stack)}{did_you_mean(stack, stacks)}"
+    return Problem(
+        position=position, what=what, remedy=f"There are {_listed(stacks)}." if stacks else "There are no stacks."
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    if len(words) <= _MANY:
+        return enumerate_words(words, "and")
+    return f"{', '.join(words[:_MANY])} and {len(words) - _MANY} more"
+
+
+# --- titles ------------------------------------------------------------------------------------------------------------
+
+
+def _title_parts(project: Project, graph: Graph, image: Image) -> tuple[tuple[str, Position], ...]:
+    """The stack's title and a label for each axis of its matrix, each with the place where it was written."""
+    stack = project.stacks[image.variant.stack]
+    layers = [graph.nodes[node].layer for node in graph.lineage[image.node]]
+    variables = {name: variable for layer in layers for name, variable in project.layers[layer].variables.items()}
+    labels = (
+        (_label(name, value, variables.get(name)), stack.source.at("matrix", name))
+        for name, value in image.variant.axes.items()
+    )
+    return ((stack.title, stack.source.at("title")), *labels)
+
+
+def _label(name: str, value: Value, variable: Variable | None) -> str:
+    choices = variable.choices if variable else {}
+    found = next((label for text, label in choices.items() if _means(text, value)), "")
+    shown = ", ".join(value) if isinstance(value, tuple) else value_text(value)
+    return found or f"{name.replace('_', ' ')} {shown}"
+
+
+def _means(text: str, value: Value) -> bool:
+    """Whether a choice is written for ``value``: ``yes`` is, for true."""
+    if isinstance(value, bool):
+        return text.lower() in (TRUE if value else FALSE)
+    return text == value_text(value)
+
+
+# --- keys, the default, and keys that were given up --------------------------------------------------------------------
+
+
+def _numbered(
+    live: Sequence[Offer], past: Emitted, profile: Profile, position: Position, problems: list[Problem]
+) -> list[Offer]:
+    known = past.choices(profile.slug, "image")
+    given = numbers_given(sorted(known, key=lambda key: not known[key].retired))  # live ones last: they win
+    keys = number_keys(list(dict.fromkeys(one.key for one in live)), given)
+    if list(keys.values()) != sorted(keys.values(), key=lambda key: int(key.partition("-")[0])):
+        problems.append(
+            Problem(
+                position=position,
+                what=f"the launcher keeps the order {_listed(sorted(keys.values()))}, as keys are never renumbered",
+                remedy="Put them into that order here, or choose other keys for this hub's chart: `keys: plain`.",
+                severity=Severity.WARNING,
+            )
+        )
+    return [replace(one, key=keys[one.key]) for one in live]
+
+
+def _with_default(live: Sequence[Offer], profile: Profile, position: Position, problems: list[Problem]) -> list[Offer]:
+    """With exactly one default where there is any offer: without it, Helm's order of keys would choose."""
+    chosen = next((one for one in live if one.id == profile.default), None)
+    if chosen is None and profile.default:
+        of_stack = [one for one in live if one.stack == profile.default]
+        if len(of_stack) == 1:
+            chosen = of_stack[0]
+        else:
+            problems.append(_no_default(live, profile, position))
+    chosen = chosen or next(iter(live), None)
+    return [replace(one, default=one is chosen) for one in live]
+
+
+def _no_default(live: Sequence[Offer], profile: Profile, position: Position) -> Problem:
+    ids = [one.id for one in live]
+    near = did_you_mean(profile.default, ids)
+    return Problem(
+        position=position,
+        what=f"default {quote(profile.default)} is none of the choices of profile {quote(profile.slug)}{near}",
+        remedy=f"They are {_listed(ids)}." if ids else "It has none.",
+    )
+
+
+def _aliases(hub: Hub, profile: Profile, live: Sequence[Offer], past: Emitted) -> Iterator[Offer]:
+    """They can't be hidden, so forms show them last: without its key no server starts that was saved with it."""
+    for index, retired in enumerate(hub.retired):
+        successor = next((one for one in live if one.key == retired.successor), None)
+        if retired.profile != profile.slug or successor is None:
+            continue
+        known = past.choices(profile.slug, successor.option).get(retired.key)
+        title = retired_title(known.own_title if known else retired.key, successor.title)
+        until = f"Until {retired.until}" if retired.until else ""
+        position = hub.source.at("retired", index)
+        yield replace(
+            successor,
+            key=retired.key,
+            title=title,
+            description=until,
+            default=False,
+            retired=True,
+            position=position,
+            texts=((title, position), (until, position)),
+        )

@@ -1,0 +1,469 @@
+"""The records in which every part of hubstack speaks.
+
+A *project* holds *bases*, *layers*, *stacks* and *hubs*, as their files say. A stack with its matrix gives *variants*; a
+variant's layers, with all that they require, give *nodes*: one planned image build each, shared between variants.
+What people choose is an *image*: the topmost node of one (stack, variant, platform).
+
+All records are frozen and are valid once they exist. Paths are POSIX paths relative to the project's root unless the
+docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import TypeAlias
+
+Value: TypeAlias = str | int | bool | tuple[str, ...]
+"""A variable's value, after conversion to the type that its layer declares."""
+
+Raw: TypeAlias = str | tuple[str, ...]
+"""A value as written in a file: YAML scalars stay text until their type is known, so that 1.10 stays 1.10."""
+
+Key: TypeAlias = str | int
+"""One step of a path inside a YAML file: a mapping's key or a sequence's index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """A place in a file; lines and columns count from 1."""
+
+    path: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+    @property
+    def sort_key(self) -> tuple[str, int, int]:
+        return (self.path, self.line, self.column)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file, and where in it each of its values stands."""
+
+    path: str
+    positions: Mapping[tuple[Key, ...], Position] = field(default_factory=dict)
+    keys: Mapping[tuple[Key, ...], Position] = field(default_factory=dict)  # of mappings' keys, by the value's path
+
+    def at(self, *keys: Key) -> Position:
+        """The position of the value at ``keys``, or of the nearest enclosing value that is known."""
+        for end in range(len(keys), -1, -1):
+            if (found := self.positions.get(keys[:end])) is not None:
+                return found
+        return Position(path=self.path)
+
+    def key(self, *keys: Key) -> Position:
+        """Where the last of ``keys`` stands itself: the place for a fault in a name and not in its value."""
+        return self.keys.get(keys) or self.at(*keys)
+
+
+# --- images and registries ---------------------------------------------------------------------------------------------
+
+
+class Digest(str):
+    """``sha256:`` and 64 hex digits (OCI image-spec, descriptor.md, "Digests")."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Digest:
+        if re.fullmatch(r"sha256:[0-9a-f]{64}", text) is None:
+            raise ValueError(f"not a sha256 digest: {text!r}")
+        return super().__new__(cls, text)
+
+    @property
+    def hex(self) -> str:
+        return self.removeprefix("sha256:")
+
+
+class Fingerprint(str):
+    """64 hex digits: our identity of a node, computed from its inputs."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Fingerprint:
+        if re.fullmatch(r"[0-9a-f]{64}", text) is None:
+            raise ValueError(f"not a fingerprint: {text!r}")
+        return super().__new__(cls, text)
+
+    @property
+    def short(self) -> str:
+        """The 12 digits that a published tag carries."""
+        return self[:12]
+
+
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?:(?P<host>{_HOST})/)?(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+DEFAULT_HOST = "docker.io"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRef:
+    """``host/repository[:tag][@digest]``, by the grammar of the distribution project's ``reference`` package."""
+
+    host: str
+    repository: str
+    tag: str = ""
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ImageRef:
+        """The reference that ``text`` means; a name without a host means Docker Hub, as every engine reads it.
+
+        Raises ValueError where ``text`` is none.
+        """
+        match = _REFERENCE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"not an image reference: {text!r}")
+        host, path = match["host"], match["path"]
+        if host is not None and not (set(".:[") & set(host) or host == "localhost"):
+            host, path = None, f"{host}/{path}"  # the first component is a host only if it looks like one
+        if host is None:
+            host, path = DEFAULT_HOST, path if "/" in path else f"library/{path}"
+        digest = Digest(match["digest"]) if match["digest"] else None
+        return cls(host=host, repository=path, tag=match["tag"] or "", digest=digest)
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.host}/{self.repository}{tag}{digest}"
+
+    def with_tag(self, tag: str) -> ImageRef:
+        return replace(self, tag=tag, digest=None)
+
+    def with_digest(self, digest: Digest) -> ImageRef:
+        return replace(self, digest=digest)
+
+    def child(self, name: str) -> ImageRef:
+        return replace(self, repository=f"{self.repository}/{name}", tag="", digest=None)
+
+
+# --- what the project's files say --------------------------------------------------------------------------------------
+
+
+class Kind(StrEnum):
+    BASE = "base"
+    LAYER = "layer"
+
+
+class VariableType(StrEnum):
+    TEXT = "text"
+    INT = "int"
+    BOOL = "bool"
+    LIST = "list"
+    VERSION = "version"
+
+
+class Refresh(StrEnum):
+    """How often ``hubstack update`` gives a layer a new epoch, so that it is built again from newer packages."""
+
+    NEVER = "never"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    name: str
+    type: VariableType
+    default: Value | None  # None: every stack must give a value
+    choices: Mapping[str, str]  # value as text → label for people; empty: any value of the type
+    help: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """A command run in the built image as the hub's user, its working directory the layer's ``tests/`` folder."""
+
+    __test__ = False  # pytest would collect a class of this name
+
+    run: str
+    stdout: str = ""  # a regular expression that is searched for in the output; empty: anything
+    exit_code: int = 0
+    network: bool = False
+    timeout_s: int = 60
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """A file or a symbolic link of a layer, or of a build context; ``path`` is relative to that folder."""
+
+    path: str
+    content: bytes = b""
+    executable: bool = False
+    link: str | None = None  # the target, verbatim; content is then empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bootstrap:
+    """A base made from Debian packages by mmdebstrap. ``suite`` and ``include`` may be templates."""
+
+    suite: str
+    variant: str = "minbase"
+    include: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A folder under ``layers/`` or ``base/``."""
+
+    name: str
+    kind: Kind
+    summary: str
+    requires: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    copy_from: tuple[str, ...] = ()
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    refresh: Refresh = Refresh.NEVER
+    tests: tuple[Test, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)  # label → command
+    owners: tuple[str, ...] = ()
+    python: str = ""  # a template for the Python release ("3.11") that requirements above this layer are resolved for
+    image: str = ""  # bases: an upstream image, a template
+    bootstrap: Bootstrap | None = None  # bases
+    upstream: tuple[str, ...] = ()  # further upstream images that the Dockerfile may name
+    draft: str = ""  # why it is checked and rendered, but built only when somebody names it
+    files: Mapping[str, SourceFile] = field(default_factory=dict)  # all but layer.yaml, by path in the folder
+    source: Source
+
+    @property
+    def folder(self) -> str:
+        """Where the layer's files lie, relative to the project's root."""
+        return self.source.path.rpartition("/")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """Axes in the author's order, and GitHub's ``include`` and ``exclude``."""
+
+    axes: Mapping[str, tuple[Raw, ...]] = field(default_factory=dict)
+    include: tuple[Mapping[str, Raw], ...] = ()
+    exclude: tuple[Mapping[str, Raw], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    name: str
+    title: str
+    description: str = ""
+    base: str = ""  # empty: the matrix has an axis ``base``
+    layers: tuple[str, ...]
+    values: Mapping[str, Raw] = field(default_factory=dict)
+    matrix: Matrix = field(default_factory=Matrix)
+    draft: str = ""  # why it is built only when somebody names it
+    source: Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A choice of the hub's ``resources`` option. ``override`` holds KubeSpawner traits, already typed."""
+
+    key: str
+    title: str
+    description: str = ""
+    default: bool = False
+    override: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    slug: str
+    title: str
+    description: str = ""
+    stacks: tuple[str, ...]  # STACK, STACK/VARIANT or a glob; the order is the launcher's
+    default: str = ""  # STACK/VARIANT; empty: the first
+    unlisted: bool = False  # "specify an existing image"
+    build: bool = False  # "build your own image"
+    resources: tuple[Resource, ...] = ()
+    groups: tuple[str, ...] = ()
+    override: Mapping[str, object] = field(default_factory=dict)  # KubeSpawner traits, already typed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retired:
+    """A choice that is no longer built, but still resolves: to ``successor``, a choice's key in the same profile."""
+
+    profile: str
+    key: str
+    successor: str
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class External:
+    """An image that is offered without being built here. ``image`` carries a digest."""
+
+    profile: str
+    key: str
+    title: str
+    description: str = ""
+    image: ImageRef
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hub:
+    """A file under ``profiles/``: a JupyterHub, its ConfigMap and what it offers."""
+
+    name: str
+    configmap: str
+    namespace: str
+    follow: str = "latest"  # a channel
+    jupyterhub: str = ""  # its release, for the check against the images' single-user servers
+    pull_secret: str = ""  # empty: the hub pulls without credentials
+    wrap: tuple[str, ...] = ()  # the umbrella chart's keys above z2jh's values, outermost first
+    prefixed_keys: bool = False  # True: the order of choices is kept by key prefixes, not by extraConfig
+    image_prefix: str = ""  # BinderHub's; its images must pass the unlisted choice's regular expression
+    unlisted_regex: str = ""  # empty: any image reference with a tag or a digest
+    profiles: tuple[Profile, ...] = ()
+    retired: tuple[Retired, ...] = ()
+    external: tuple[External, ...] = ()
+    source: Source
+
+
+class Layout(StrEnum):
+    """Where published images go: a repository for each stack, or one for all."""
+
+    NESTED = "nested"
+    SINGLE = "single"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """``hubstack.yaml``."""
+
+    requires_hubstack: str = ""
+    registry: ImageRef | None = None  # host and prefix; neither tag nor digest
+    layout: Layout = Layout.NESTED
+    base: str = ""  # what a layer stands on when it is built by itself; empty: the only base there is
+    platforms: tuple[str, ...] = ("linux/amd64",)
+    channels: tuple[str, ...] = ("latest",)
+    source: Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A whole tree, read and checked file by file; what needs more than one file is ``graph``'s business."""
+
+    settings: Settings
+    layers: Mapping[str, Layer]  # bases too, by name: a base and a layer never share one
+    stacks: Mapping[str, Stack]
+    hubs: Mapping[str, Hub]
+    macros: Mapping[str, SourceFile] = field(default_factory=dict)  # layers/_macros/, by path in that folder
+
+    def bases(self) -> Iterator[Layer]:
+        return (layer for layer in self.layers.values() if layer.kind is Kind.BASE)
+
+
+# --- the graph ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One point of a stack's matrix. ``name`` is ``default`` where there is no matrix."""
+
+    stack: str
+    name: str
+    base: str
+    axes: Mapping[str, Value]  # what the matrix gave, in the author's order; for the labels that people see
+    values: Mapping[str, Value]  # of every variable of its layers: given ones and defaults
+
+    @property
+    def id(self) -> str:
+        return f"{self.stack}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One planned image build.
+
+    ``id`` is the layer's name and 8 hex digits of what the node is (layer, values, parents, platform), not of what its
+    files say: it stays while somebody edits the layer, so that durations and reasons can be compared over time.
+    """
+
+    id: str
+    layer: str
+    base: str
+    values: Mapping[str, Value]  # of the variables declared by this layer and by those below it, sorted by name
+    platform: str
+    parents: tuple[str, ...]  # node ids below it in the image; empty for a base. Chain assembly gives at most one.
+    copies: Mapping[str, str] = field(default_factory=dict)  # copy_from layer → node id
+    stacks: tuple[str, ...] = ()  # the variants ("scipy/bookworm") whose images stand on it or are it
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Every node that must be built before this one."""
+        return (*self.parents, *self.copies.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What is published for one (stack, variant), on one platform."""
+
+    variant: Variant
+    platform: str
+    node: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Nodes in build order, parents before children, and the images that are made of them."""
+
+    nodes: Mapping[str, Node]
+    images: tuple[Image, ...]
+    alone: Mapping[str, tuple[str, ...]]  # layer → its nodes (one a platform) when built by itself, on what it requires
+
+    @cached_property
+    def lineage(self) -> Mapping[str, tuple[str, ...]]:
+        """For each node, the nodes below it in its image and itself last, lowest first. Copied-from nodes are not in it."""
+        below: dict[str, tuple[str, ...]] = {}
+        for node in self.nodes.values():  # tuples carried up: asking networkx for ancestors node by node is quadratic
+            chain = dict.fromkeys(one for parent in node.parents for one in below[parent])
+            below[node.id] = (*chain, node.id)
+        return below
+
+    @cached_property
+    def children(self) -> Mapping[str, tuple[str, ...]]:
+        """For each node, those that need it (as a parent or to copy from), in build order."""
+        above: dict[str, list[str]] = {node: [] for node in self.nodes}
+        for node in self.nodes.values():
+            for needed in dict.fromkeys(node.inputs):
+                above[needed].append(node.id)
+        return {node: tuple(users) for node, users in above.items()}
+
+
+# --- rendering and the lock --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """A Python distribution at one version. ``hashes`` are sorted, as pip writes them (``sha256:…``)."""
+
+    name: str
+    version: str
+    hashes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What a node is built from, exactly as the engine will get it."""
+
+    dockerfile: str
+    origins: tuple[Position, ...]  # for each line of the Dockerfile, the line of the template or package file behind it
+    context: tuple[SourceFile, ...]  # sorted by path; the Dockerfile is not in it
+    sources: Mapping[str, str] = field(default_factory=dict)  # project file → sha256 hex, of every file that was read
+    bootstrap: Bootstrap | None = None  # with its templates resolved
+    arguments: Mapping[str, str] = field(default_factory=dict)  # --build-arg
+    pins: tuple[Pin, ...] = ()  # the layer's slice of the lock

@@ -1,0 +1,295 @@
+"""What happens during a run, as events, and who listens: a live board, plain lines, GitHub's log, JSON lines.
+
+Events come from worker threads; a :class:`Stream` hands them on one at a time. Results go to stdout, progress to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from hubstack.engine import BuildFailed
+from hubstack.model import Position
+from hubstack.plan import Action, Plan
+from hubstack.schedule import Outcome, Result
+from hubstack.verify import ImageTestFailed
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A node enters a phase: ``building``, ``testing``, ``pushing``."""
+
+    node: str
+    phase: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of a node's log."""
+
+    node: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something that concerns the whole run."""
+
+    text: str
+
+
+Event = Planned | Phase | Line | Finished | Note
+
+
+class Reader(Protocol):
+    def __call__(self, event: Event) -> None: ...
+
+
+class Stream:
+    """Hands events to its readers, one at a time, whichever thread they come from."""
+
+    def __init__(self, readers: Sequence[Reader]) -> None:
+        self._readers = readers
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            for reader in self._readers:
+                reader(event)
+
+
+class Logs:
+    """A full log file for each node that does something."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[str, IO[str]] = {}
+
+    def path(self, node: str) -> Path:
+        return self.folder / f"{node}.log"
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Phase(node=node, phase=phase):
+                if node not in self._files:
+                    self._files[node] = self.path(node).open("w", buffering=1)
+                self._files[node].write(f"== {phase}\n")
+            case Line(node=node, text=text) if node in self._files:
+                self._files[node].write(f"{text}\n")
+            case Finished(outcome=outcome) if outcome.node in self._files:
+                with self._files.pop(outcome.node) as file:
+                    file.write(f"== {outcome.result} {outcome.message}\n")
+
+
+def describe(error: Exception | None) -> tuple[Position | None, tuple[str, ...], str]:
+    """Where in the templates a failure comes from, its last lines, and a hint."""
+    if isinstance(error, BuildFailed | ImageTestFailed):
+        return error.position, error.tail, getattr(error, "hint", "")
+    return None, getattr(error, "tail", ()), getattr(error, "hint", "")
+
+
+def failure_lines(outcome: Outcome, log: str) -> Iterator[str]:
+    """What people read when a node has failed: where, why, the last lines, where the rest is."""
+    position, tail, hint = describe(outcome.error)
+    yield f"{f'{position}: ' if position else ''}{outcome.message}"
+    yield from (f"    {line}" for line in tail)
+    if hint:
+        yield f"  {hint}"
+    yield f"  The whole log: {log}"
+
+
+@dataclass(kw_only=True)
+class Plain:
+    """A line when something begins or ends; with ``github``, also groups and annotations for Actions' log."""
+
+    out: Callable[[str], None]
+    log: Callable[[str], str]
+    github: bool = False
+    _left: int = 0
+    _tails: dict[str, list[str]] = field(default_factory=dict)
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Planned(plan=plan):
+                self._left = len(plan.dirty())
+                self.out(summary(plan))
+            case Phase(node=node, phase=phase):
+                self.out(f"{node}: {phase}")
+            case Line(node=node, text=text) if self.github:
+                self._tails.setdefault(node, []).append(text)
+            case Note(text=text):
+                self.out(text)
+            case Finished(outcome=outcome):
+                self._finished(outcome)
+
+    def _finished(self, outcome: Outcome) -> None:
+        lines = self._tails.pop(outcome.node, [])
+        if outcome.result is Result.REUSED:
+            return
+        self._left -= 1
+        left = f", {self._left} left" if self._left > 0 else ""
+        if self.github and lines:
+            self.out(f"::group::{outcome.node}: log")
+            for line in lines:
+                self.out(line.replace("::", ":\u200b:"))  # a log line must not be read as a command
+            self.out("::endgroup::")
+        if outcome.result is Result.FAILED:
+            self.out(f"{outcome.node}: failed after {outcome.seconds:.1f} s{left}")
+            for line in failure_lines(outcome, self.log(outcome.node)):
+                self.out(line)
+            if self.github:
+                self.out(annotation(outcome))
+        else:
+            why = f": {outcome.message}" if outcome.message else ""
+            self.out(f"{outcome.node}: {outcome.result} in {outcome.seconds:.1f} s{why}{left}")
+
+
+def annotation(outcome: Outcome) -> str:
+    """A workflow command that puts the failure on the template's line ("Workflow commands", GitHub's documentation)."""
+    position, tail, _ = describe(outcome.error)
+    text = "\n".join((outcome.message, *tail[-5:]))
+    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    where = f" file={position.path},line={position.line}" if position else ""
+    return f"::error{where}::{escaped}"
+
+
+@dataclass(kw_only=True)
+class JsonLines:
+    """Every event as one JSON object a line."""
+
+    out: Callable[[str], None]
+
+    def __call__(self, event: Event) -> None:
+        self.out(json.dumps(self._value(event), ensure_ascii=False))
+
+    def _value(self, event: Event) -> dict[str, Any]:
+        match event:
+            case Planned(plan=plan):
+                counts = {str(action): sum(s.action is action for s in plan.steps) for action in Action}
+                return {"event": "planned", "nodes": len(plan.steps), "actions": counts}
+            case Phase(node=node, phase=phase):
+                return {"event": "phase", "node": node, "phase": phase}
+            case Line(node=node, text=text):
+                return {"event": "line", "node": node, "text": text}
+            case Note(text=text):
+                return {"event": "note", "text": text}
+            case Finished(outcome=outcome):
+                return {"event": "finished", **outcome_json(outcome)}
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    position, tail, _ = describe(outcome.error)
+    return {
+        "node": outcome.node,
+        "result": outcome.result,
+        "digest": outcome.digest,
+        "seconds": round(outcome.seconds, 1),
+        "size_bytes": outcome.size_bytes,
+        "message": outcome.message,
+        "position": str(position) if position else None,
+        "tail": list(tail),
+    }
+
+
+def summary(plan: Plan) -> str:
+    """The plan in one line."""
+    counts = {action: sum(step.action is action for step in plan.steps) for action in Action}
+    parts = [f"{number} to {action}" for action, number in counts.items() if number]
+    return f"{len(plan.steps)} nodes, {len(plan.images)} images: {', '.join(parts) or 'nothing to do'}"
+
+
+class Board:
+    """A live board on a terminal: what runs and for how long, how many are left, an estimate. Logs go to files."""
+
+    def __init__(self, console: Console, log: Callable[[str], str], jobs: int) -> None:
+        from rich.live import Live
+
+        self._console, self._log, self._jobs = console, log, jobs
+        self._running: dict[str, tuple[str, float, str]] = {}  # node → phase, started, last line
+        self._seconds: dict[str, float] = {}  # dirty nodes that are not done → their estimate
+        self._done = 0
+        self._live: Live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        with self._live:
+            yield
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Planned(plan=plan):
+                self._seconds = {step.node.id: step.seconds or 30.0 for step in plan.dirty()}
+                self._console.print(summary(plan), style="dim", highlight=False)
+            case Phase(node=node, phase=phase):
+                started = self._running.get(node, ("", time.monotonic(), ""))[1]
+                self._running[node] = (phase, started, "")
+            case Line(node=node, text=text) if node in self._running and text.strip():
+                phase, started, _ = self._running[node]
+                self._running[node] = (phase, started, text)
+            case Note(text=text):
+                self._console.print(text, highlight=False, markup=False)
+            case Finished(outcome=outcome):
+                self._running.pop(outcome.node, None)
+                if self._seconds.pop(outcome.node, None) is not None:
+                    self._done += 1
+                self._print(outcome)
+
+    def _print(self, outcome: Outcome) -> None:
+        style, mark = {
+            Result.BUILT: ("green", "✔"),
+            Result.TESTED: ("green", "✔"),
+            Result.FAILED: ("bold red", "✘"),
+            Result.SKIPPED: ("yellow", "–"),
+            Result.CANCELLED: ("yellow", "–"),
+        }.get(outcome.result, ("dim", ""))
+        if outcome.result is Result.REUSED:
+            return
+        from rich.markup import escape
+
+        why = f"  {escape(outcome.message)}" if outcome.result is not Result.FAILED and outcome.message else ""
+        self._console.print(
+            f"[{style}]{mark} {escape(outcome.node)}[/] {outcome.result} [dim]{outcome.seconds:.1f} s[/]{why}",
+            highlight=False,
+        )
+        if outcome.result is Result.FAILED:
+            for line in failure_lines(outcome, self._log(outcome.node)):
+                self._console.print(line, highlight=False, markup=False)
+
+    def _render(self) -> RenderableType:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        now = time.monotonic()
+        for node, (phase, started, line) in list(self._running.items()):
+            table.add_row(
+                Text(node, style="bold"),
+                phase,
+                f"{now - started:5.0f} s",
+                Text(line, style="dim", no_wrap=True, overflow="ellipsis"),
+            )
+        waiting = len(self._seconds) - len(self._running)
+        estimate = sum(self._seconds.values()) / max(self._jobs, 1)
+        about = f", about {estimate / 60:.0f} min" if estimate > 90 else ""
+        table.add_row(Text(f"{self._done} done, {max(waiting, 0)} waiting{about}", style="dim"))
+        return table

@@ -1,0 +1,57 @@
+"""What is remembered of a node's build, as JSON beside the image: so that others need no container to know.
+
+Nothing decides by a record what to build or what to trust: it gives reasons, estimates, and the lists that people see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hubstack.fingerprint import Fact
+from hubstack.model import Fingerprint
+
+MEDIA_TYPE = "application/vnd.hubstack.record.v1+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    node: str
+    fingerprint: Fingerprint
+    facts: tuple[Fact, ...]
+    sources: Mapping[str, str]  # project file → sha256 hex
+    seconds: float  # building and testing
+    size_bytes: int  # compressed filesystem layers, those below included
+    versions: Mapping[str, str] = field(default_factory=dict)  # as the layers' ``versions`` ask for them
+    packages: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # package manager → name → version
+
+
+def record_json(record: Record) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "node": record.node,
+        "fingerprint": record.fingerprint,
+        "facts": [[fact.kind, fact.name, fact.value] for fact in record.facts],
+        "sources": dict(record.sources),
+        "seconds": round(record.seconds, 1),
+        "size_bytes": record.size_bytes,
+        "versions": dict(record.versions),
+        "packages": {manager: dict(packages) for manager, packages in record.packages.items()},
+    }
+
+
+def parse_record(data: Any) -> Record | None:
+    """The record that JSON ``data`` holds; None where another release wrote it in another format."""
+    if not isinstance(data, dict) or data.get("format") != 1:
+        return None
+    return Record(
+        node=data["node"],
+        fingerprint=Fingerprint(data["fingerprint"]),
+        facts=tuple(Fact(kind=kind, name=name, value=value) for kind, name, value in data["facts"]),
+        sources=data["sources"],
+        seconds=data["seconds"],
+        size_bytes=data["size_bytes"],
+        versions=data["versions"],
+        packages=data["packages"],
+    )

@@ -1,0 +1,124 @@
+"""Built nodes on this machine: a folder ``.hubstack/`` in the project.
+
+::
+
+    .hubstack/blobs/sha256/…        what all nodes share, written by BuildKit as it exports
+    .hubstack/records/NODE.json     what is remembered of a node's last build
+    .hubstack/nodes/FINGERPRINT/    an OCI image layout (index.json, oci-layout, blobs → ../../blobs), and for each
+                                    passed test fingerprint an empty file ``ok-…``, named as the registry's tag
+
+It saves work and is trusted only by the machine that wrote it: the registry stays the one state that a run needs, and
+the folder may be removed at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hubstack.model import Digest, Fingerprint
+from hubstack.names import node_tag, tested_tag
+from hubstack.oci import Layout, read_layout
+from hubstack.record import Record, parse_record, record_json
+
+FOLDER = ".hubstack"
+
+
+class Store:
+    """The local store of one project. ``folder`` is made when it is first written to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._nodes = folder / "nodes"
+        self._blobs = folder / "blobs"
+
+    @contextmanager
+    def lock(self, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """One build at a time writes here; ``on_wait`` is called once when another is at work."""
+        self._make()
+        with (self.folder / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def new_layout(self, fingerprint: Fingerprint) -> Iterator[Path]:
+        """An empty layout folder, which becomes the node's when the block ends well."""
+        with tempfile.TemporaryDirectory(dir=self._nodes, prefix=".new-", ignore_cleanup_errors=True) as name:
+            new = Path(name) / "layout"
+            new.mkdir()
+            (new / "blobs").symlink_to(self._blobs)
+            yield new
+            (new / "blobs").unlink()
+            (new / "blobs").symlink_to("../../blobs")
+            final = self._nodes / fingerprint
+            shutil.rmtree(final, ignore_errors=True)
+            new.rename(final)
+
+    def layout(self, fingerprint: Fingerprint) -> Layout | None:
+        """The node's layout, if all of it is here."""
+        folder = self._nodes / fingerprint
+        if not folder.exists():
+            return None
+        layout = read_layout(folder)
+        return layout if all(layout.path(blob.digest).exists() for blob in layout.manifest.blobs) else None
+
+    def mark_tested(self, fingerprint: Fingerprint, tests: str) -> None:
+        (self._nodes / fingerprint / tested_tag(fingerprint, tests)).touch()
+
+    def digests(self, tags: Sequence[str]) -> Mapping[str, Digest]:
+        """As the registry would answer for its build repository: ``fp-…`` and ``ok-…`` tags that are here."""
+        found: dict[str, Digest] = {}
+        for tag in tags:
+            fingerprint = Fingerprint(tag.split("-")[1])
+            if tag != node_tag(fingerprint) and not (self._nodes / fingerprint / tag).exists():
+                continue
+            if (layout := self.layout(fingerprint)) is not None:
+                found[tag] = layout.manifest.digest
+        return found
+
+    def write_record(self, record: Record) -> None:
+        (self.folder / "records" / f"{record.node}.json").write_text(json.dumps(record_json(record)))
+
+    def records(self, nodes: Sequence[str]) -> Mapping[str, Record]:
+        found: dict[str, Record] = {}
+        for node in nodes:
+            with contextlib.suppress(FileNotFoundError):
+                record = parse_record(json.loads((self.folder / "records" / f"{node}.json").read_bytes()))
+                found |= {node: record} if record is not None else {}
+        return found
+
+    def discard(self, fingerprint: Fingerprint) -> None:
+        shutil.rmtree(self._nodes / fingerprint, ignore_errors=True)
+
+    def prune(self, keep: Iterable[Fingerprint]) -> None:
+        """Remove every node but ``keep``, and the blobs that no kept node names."""
+        kept = set(keep)
+        used: set[str] = set()
+        for folder in self._nodes.iterdir():
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+            elif (layout := self.layout(Fingerprint(folder.name))) is not None:
+                used.add(layout.manifest.digest.hex)
+                used.update(blob.digest.hex for blob in layout.manifest.blobs)
+        for blob in (self._blobs / "sha256").iterdir():
+            if blob.name not in used:
+                blob.unlink()
+
+    def _make(self) -> None:
+        self._nodes.mkdir(parents=True, exist_ok=True)
+        (self._blobs / "sha256").mkdir(parents=True, exist_ok=True)
+        for name in ("records", "logs", "tmp"):
+            (self.folder / name).mkdir(exist_ok=True)
+        ignore = self.folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")  # as pytest and venv do: nobody needs to know of this folder
