@@ -34,12 +34,13 @@ class Assembly:
     def alone(self, platform: str) -> dict[str, Node]:
         """The topmost node of each layer that can be built by itself."""
         tops: dict[str, Node] = {}
+        bases = bases_alone(self._project)
         for name in self._chains.shelf.order:
             if (below := self._lower(name, tops)) is not None:
                 defaults = _defaults(self._project.layers[name].variables)
                 if not isinstance(defaults, Variable):
                     tops[name] = self._node(name, below, defaults, platform, {})
-            elif not isinstance(found := _alone(self._project, self._chains, name), str):
+            elif not isinstance(found := _alone(self._chains, name, bases), str):
                 tops[name] = self.stand(*found, platform)
         return tops
 
@@ -102,39 +103,37 @@ def _defaults(variables: Mapping[str, Variable]) -> dict[str, Value] | Variable:
 
 def why_not_alone(project: Project, layer: str) -> str:
     """Why ``layer`` is not in the graph's ``alone``; empty where it is."""
-    found = _alone(project, Chains(Shelf(layers=project.layers)), layer)
+    found = _alone(Chains(Shelf(layers=project.layers)), layer, bases_alone(project))
     return found if isinstance(found, str) else ""
 
 
-def chain_alone(project: Project, chains: Chains, layer: str) -> Chain | str:
-    """On the default base, or where that isn't possible on the first one, by name, on which it is; else why not."""
-    first = default_base(project)
-    if not first and not chains.shelf.is_base(layer):
-        return "hubstack.yaml doesn't say on which base: write `base: NAME` there"
-    why = ""
-    for base in (first, *sorted(base.name for base in project.bases())):
+def bases_alone(project: Project) -> tuple[str, ...]:
+    """What a layer stands on when it is built by itself, best first; none where the project doesn't say."""
+    bases = sorted(base.name for base in project.bases())
+    ready = [base for base in bases if not project.layers[base].draft] or bases
+    first = project.settings.base or (ready[0] if len(ready) == 1 else "")
+    return tuple(sorted(bases, key=first.__ne__)) if first in bases else ()
+
+
+def chain_alone(chains: Chains, layer: str, bases: tuple[str, ...]) -> Chain | str:
+    """On the first of ``bases`` on which it can stand by itself; else why not."""
+    if chains.shelf.is_base(layer):
+        return chains.alone(layer, layer)
+    whys = []
+    for base in bases:
         chain = chains.alone(base, layer)
         faults = [*chain.faults, *(fault for one in chains.copied(chain) for fault in chains.alone(base, one).faults)]
         if not faults:
             return chain
-        why = why or faults[0].what
-    return why
+        whys.append(faults[0].what)
+    return whys[0] if whys else "hubstack.yaml doesn't say on which base (`base: NAME`)"
 
 
-def _alone(project: Project, chains: Chains, layer: str) -> tuple[Chain, Mapping[str, Value]] | str:
-    chain = chain_alone(project, chains, layer)
+def _alone(chains: Chains, layer: str, bases: tuple[str, ...]) -> tuple[Chain, Mapping[str, Value]] | str:
+    chain = chain_alone(chains, layer, bases)
     if isinstance(chain, str):
         return chain
     defaults = _defaults(chains.variables(chain)[0])
     if isinstance(defaults, Variable):
         return f"the variable {defaults.name} has no default ({defaults.position})"
     return chain, defaults
-
-
-def default_base(project: Project) -> str:
-    """What a layer stands on when it is built by itself; empty where that can't be told."""
-    if project.settings.base:
-        return project.settings.base
-    bases = sorted(project.bases(), key=lambda base: base.name)
-    ready = [base for base in bases if not base.draft] or bases
-    return ready[0].name if len(ready) == 1 else ""

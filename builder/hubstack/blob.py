@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from hubstack.authorization import Scope
 from hubstack.errors import DigestMismatch, EngineError, RegistryError
 from hubstack.model import Digest, ImageRef
 from hubstack.oci import digest_of
 from hubstack.retry import Budget, Fault, Retry
-from hubstack.transport import Answer, Body, Request, Transport
+from hubstack.transport import Answer, Body, Request, Transport, resolve
 
 T = TypeVar("T")
 
@@ -35,8 +35,8 @@ class Blobs:
     ``budget`` is what may be lost to faults; calls that belong together share one.
     """
 
-    def __init__(self, host: str, transport: Transport, retry: Retry) -> None:
-        self.host, self._transport, self._retry = host, transport, retry
+    def __init__(self, host: str, transport: Transport, retry: Retry, *, publish: bool) -> None:
+        self.host, self._transport, self._retry, self._publish = host, transport, retry, publish
 
     def has_blob(self, repo: ImageRef, digest: Digest, *, budget: Budget | None = None) -> bool:
         return self._run(budget, lambda _tried: self._has(repo, digest))
@@ -116,6 +116,9 @@ class Blobs:
     def _run(self, budget: Budget | None, attempt: Callable[[int], T]) -> T:
         return (budget or self._retry.budget()).run(attempt)
 
+    def _reading(self, repo: ImageRef) -> Scope:
+        return push_scope(repo) if self._publish else pull_scope(repo)
+
     def _has(self, repo: ImageRef, digest: Digest) -> bool:
         request = self._get(repo, digest)
         head = Request(method="HEAD", target=request.target, scope=request.scope, expect=frozenset({200, 404}))
@@ -123,7 +126,7 @@ class Blobs:
 
     def _get(self, repo: ImageRef, digest: Digest) -> Request:
         target = f"/v2/{repo.repository}/blobs/{digest}"
-        return Request(method="GET", target=target, scope=pull_scope(repo), expect=frozenset({200}))
+        return Request(method="GET", target=target, scope=self._reading(repo), expect=frozenset({200}))
 
     def _down(self, source: ImageRef, digest: Digest, progress: Progress | None) -> Iterator[bytes]:
         with self._transport.stream(self._get(source, digest)) as (answer, chunks):
@@ -210,7 +213,7 @@ class Blobs:
         location = answer.headers.get("location", "")
         if not location:
             raise RegistryError(f"{self.host}: has begun an upload and does not say where it goes on")
-        parts = urlsplit(urljoin(opened.target, location))
+        parts = urlsplit(resolve(opened.target, location))
         return parts._replace(scheme="", netloc="").geturl() if parts.netloc == self.host else parts.geturl()
 
     def _spoiled(self, repo: ImageRef, digest: Digest) -> Fault:

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hubstack import schedule
+from hubstack.buildx import Job
 from hubstack.command import Cancelled
-from hubstack.engine import Engine, Job
+from hubstack.engine import Engine
 from hubstack.model import Digest, Node
 from hubstack.names import FINGERPRINT_LABEL, Names
 from hubstack.oci import Manifest
 from hubstack.pipeline import Inputs
 from hubstack.plan import Action, Plan, Step
-from hubstack.progress import Event, Finished, Line, Phase, Planned
+from hubstack.event import Event, Finished, Line, Phase, Planned
 from hubstack.publish import Publisher
 from hubstack.record import Record
 from hubstack.schedule import Outcome, Result
@@ -81,9 +82,8 @@ class Builder:
     def _build(self, node: Node) -> None:
         self._phase(node, "building")
         fingerprint = self.inputs.fingerprint(node.id)
-        contexts = {"parent": self._locate(parent) for parent in node.parents}
+        contexts = dict(zip(["parent"], map(self._locate, node.parents), strict=True)) if node.parents else {}
         contexts |= {layer: self._locate(source) for layer, source in node.copies.items()}
-        contexts |= self.inputs.rendered[node.id].contexts
         with self.store.new_layout(fingerprint) as layout:
             job = Job(
                 node=node.id,

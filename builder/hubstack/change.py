@@ -84,15 +84,13 @@ def changes_json(rows: Iterable[Change]) -> dict[str, object]:
 
 
 def changes_table(rows: Sequence[Change]) -> str:
-    """Columns of plain text, a heading above each kind; one sentence where nothing changed."""
-    if not rows:
-        return "Nothing changed: the lock is up to date.\n"
+    """Columns of plain text, a heading above each kind; empty where nothing changed."""
     parts = []
     for kind, heading in _HEADINGS.items():
         cells = [_cells(row) for row in rows if row.kind is kind]
         if cells:
             parts.append(_columns([heading, *cells]))
-    return "\n".join(parts)
+    return "\n\n".join(parts)
 
 
 _HEADINGS = {
@@ -117,4 +115,4 @@ def _short(text: str) -> str:
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "".join(f"{line}\n" for line in lines)
+    return "\n".join(lines)

@@ -7,7 +7,9 @@ finish. So the thread that calls :func:`run` must live until it returns, which i
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import selectors
 import shutil
 import signal
@@ -17,13 +19,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from hubstack.errors import CommandFailed, DeadlineExceeded, EngineError
+from hubstack.spelling import CONTROL
 
 TAIL_LINES = 40
 GRACE_S = 5.0
 _POLL_S = 0.2
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[0-Z\\^-~])")  # ECMA-48; xterm's OSC
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")  # what stands before the host in an address
 
 
 class Cancelled(Exception):
@@ -45,12 +51,9 @@ def run(
     stdin: IO[bytes] | None = None,
     on_line: Callable[[str], None] = lambda line: None,
     limits: Limits = Limits(),
-    secrets: Sequence[str] = (),
     cancel: threading.Event | None = None,
 ) -> tuple[str, ...]:
-    """Run ``argv`` to its end and return its last lines (stdout and stderr together).
-
-    ``secrets`` are cut out of every line before anybody sees it.
+    """Run ``argv`` to its end and return its last lines (stdout and stderr together), each as ``printable`` makes it.
 
     Raises CommandFailed for an exit code other than 0, DeadlineExceeded, Cancelled, and EngineError where the program
     is not there.
@@ -59,14 +62,12 @@ def run(
     with _started(argv, env, stdin) as child:
         try:
             for line in _lines(child, limits, cancel):
-                for secret in secrets:
-                    line = line.replace(secret, "***")
                 tail.append(line)
                 on_line(line)
         except BaseException:
             stop(child)
             raise
-        code = child.wait()
+        code = child.returncode
     if code:
         raise CommandFailed(f"{_name(argv)} ended with code {code}", code=code, tail=tuple(tail))
     return tuple(tail)
@@ -84,33 +85,44 @@ def output(argv: Sequence[str], *, env: Mapping[str, str] | None = None, deadlin
             stop(child)
             raise
     if child.returncode:
-        tail = tuple(err.decode(errors="replace").splitlines()[-TAIL_LINES:])
+        tail = tuple(printable(line) for line in err.decode(errors="replace").splitlines()[-TAIL_LINES:])
         raise CommandFailed(f"{_name(argv)} ended with code {child.returncode}", code=child.returncode, tail=tail)
     return out.decode(errors="replace")
 
 
 def attached(argv: Sequence[str]) -> int:
     """Run ``argv`` on this process's own terminal and give its exit code. Ctrl-C is the child's to answer."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: None)  # not SIG_IGN: the child would inherit that
     try:
-        return subprocess.call(argv, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        with subprocess.Popen(argv) as child:
+            try:
+                return child.wait()
+            except BaseException:
+                child.terminate()  # docker hands it on to the container; a killed client would leave that behind
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(GRACE_S)
+                child.kill()
+                raise
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:
-    """End the child's whole group: politely, then surely."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(child.pid, number)
-        except ProcessLookupError:
-            break
-        try:
+    """End the child's whole group: politely, then surely, and with it what has not listened."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(GRACE_S)
-            break
-        except subprocess.TimeoutExpired:
-            continue
+        os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+
+
+def printable(text: str) -> str:
+    """A line of a program's output as terminals and logs may have it: without what moves the cursor, and without
+    the credentials in addresses.
+    """
+    plain = CONTROL.sub("", _ESCAPE.sub("", text.replace("\t", "    ")))
+    return _CREDENTIALS.sub("***@", plain)
 
 
 def _started(
@@ -129,10 +141,12 @@ def _started(
         )
     except FileNotFoundError:
         raise EngineError(f"{argv[0]} is not installed") from None
+    except OSError as fault:
+        raise EngineError(f"{argv[0]} can't be started: {fault.strerror}") from None
 
 
 def _lines(child: subprocess.Popen[bytes], limits: Limits, cancel: threading.Event | None) -> Iterator[str]:
-    """The child's output line by line, until it closes its end."""
+    """The child's output line by line, until it has ended."""
     assert child.stdout is not None
     started = heard = time.monotonic()
     rest = b""
@@ -145,10 +159,14 @@ def _lines(child: subprocess.Popen[bytes], limits: Limits, cancel: threading.Eve
                     break
                 heard = time.monotonic()
                 *whole, rest = (rest + chunk).split(b"\n")
-                yield from (line.decode(errors="replace").rstrip("\r") for line in whole)
+                yield from (printable(line.decode(errors="replace")) for line in whole)
             _check(started, heard, limits, cancel)
     if rest:
-        yield rest.decode(errors="replace")
+        yield printable(rest.decode(errors="replace"))
+    while child.poll() is None:  # it has closed its output and goes on
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(_POLL_S)
+        _check(started, heard, limits, cancel)
 
 
 def _check(started: float, heard: float, limits: Limits, cancel: threading.Event | None) -> None:
@@ -162,4 +180,4 @@ def _check(started: float, heard: float, limits: Limits, cancel: threading.Event
 
 
 def _name(argv: Sequence[str]) -> str:
-    return os.path.basename(argv[0])
+    return Path(argv[0]).name

@@ -65,7 +65,6 @@ def credentials_file(path: Path) -> Lookup:
 
 
 def _read_config(path: Path) -> dict[str, object]:
-    """The part about credentials. The other settings are dropped: the SDK would take them for credentials."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -75,10 +74,9 @@ def _read_config(path: Path) -> dict[str, object]:
         raise RegistryDenied(f"{path}: the credentials there can't be read: {reason}") from None
     if not isinstance(config, dict):
         raise RegistryDenied(f"{path}: no JSON object, expected a docker config")
-    kept = {key: config[key] for key in ("auths", "credsStore", "credHelpers") if config.get(key)}
-    if isinstance(kept.get("auths"), dict):
-        kept["auths"] = {host: _with_auth(entry) for host, entry in kept["auths"].items()}
-    return kept
+    if isinstance(config.get("auths"), dict):
+        config["auths"] = {host: _with_auth(entry) for host, entry in config["auths"].items()}
+    return config
 
 
 def _with_auth(entry: object) -> object:
@@ -145,5 +143,5 @@ def _within(seconds: float, work: Callable[[], Mapping[str, str] | None], *, wha
     if faults:
         raise faults[0]
     if not results:
-        raise RegistryDenied(f"{what} has not answered within {seconds:.0f} s")
+        raise RegistryDenied(f"{what} has not answered within {seconds:g} s")
     return results[0]

@@ -58,6 +58,11 @@ class Instruction:
             return listed
         return tuple(unquote(word) for word in _WORD.findall(self.text))
 
+    @property
+    def heredoc_lines(self) -> int:
+        """How many of its last lines are here-documents."""
+        return sum(one.content.count("\n") + 1 for one in self.heredocs)
+
     def flag(self, name: str) -> str | None:
         """The last value of ``--name=value``, as BuildKit takes it."""
         return dict(self.flags).get(name)

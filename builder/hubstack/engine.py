@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
-import os
 import re
 import shutil
 import sys
@@ -25,55 +23,25 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from hubstack import command
-from hubstack.bootstrap import make_rootfs
-from hubstack.errors import CommandFailed, EngineError, HubstackError
-from hubstack.model import ImageRef, Position, Rendered, SourceFile
+from hubstack.buildx import Builder, Job, add_file, build, find_plugin
+from hubstack.errors import EngineError
+from hubstack.model import ImageRef, SourceFile
 from hubstack.oci import Layout, canonical_json
 
 if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container as DockerContainer
 
-SOURCE_DATE_EPOCH = 1767225600  # 2026-01-01: every time stamp in an image; FORMAT in fingerprint.py stands for it
-CA_SECRET = "hubstack-ca"  # noqa: S105 - the name of a BuildKit secret, not a secret
 USER, GROUP = 1000, 100  # as KubeSpawner runs images of the Jupyter family
 HOME = "/home/jovyan"  # z2jh's singleuser.storage.homeMountPath
 _LABEL = "io.github.hubstack.scratch"  # of test containers: which project's run they belong to
 _OLDEST_ENGINE = (25, 0)
-_PLUGIN_FOLDERS = (  # where the docker CLI looks, in its order
-    "~/.docker/cli-plugins",
-    "/usr/local/lib/docker/cli-plugins",
-    "/usr/local/libexec/docker/cli-plugins",
-    "/usr/lib/docker/cli-plugins",
-    "/usr/libexec/docker/cli-plugins",
-    "/Applications/Docker.app/Contents/Resources/cli-plugins",
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One build. ``contexts`` are buildx's named contexts: ``parent`` and the layers that are copied from."""
-
-    node: str
-    platform: str
-    rendered: Rendered
-    contexts: Mapping[str, str]
-    labels: Mapping[str, str]
-    layout: Path  # an empty folder for the result, with ``blobs`` in place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     code: int
     output: str
-
-
-class BuildFailed(HubstackError):
-    """A build step failed. ``position`` is the template's line, ``tail`` the step's last lines."""
-
-    def __init__(self, message: str, *, position: Position | None, tail: Sequence[str], hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.position, self.tail = position, tuple(tail)
 
 
 class Container(Protocol):
@@ -111,49 +79,6 @@ class Engine(Protocol):
         ...
 
 
-def buildx_argv(plugin: str, job: Job, *, metadata: Path, ca_bundle: Path | None, builder: str = "") -> list[str]:
-    """The build's command line. The context, with the Dockerfile in it, is a tar on stdin."""
-    return [
-        plugin,
-        "build",
-        "-",
-        *(["--builder", builder] if builder else []),
-        f"--platform={job.platform}",
-        "--progress=plain",
-        "--provenance=false",  # attestations hold the time: the digest would differ at every run
-        "--sbom=false",
-        *(f"--build-context={name}={where}" for name, where in job.contexts.items()),
-        *(f"--build-arg={name}={value}" for name, value in job.rendered.arguments.items()),
-        *(f"--label={name}={value}" for name, value in job.labels.items()),
-        *([f"--secret=id={CA_SECRET},src={ca_bundle}"] if ca_bundle else []),
-        f"--output=type=oci,dest={job.layout},tar=false",
-        f"--metadata-file={metadata}",
-    ]
-
-
-def write_context(file: IO[bytes], job: Job, rootfs: Path | None) -> None:
-    """The build context as a tar: exactly the bytes that were fingerprinted, and the base's rootfs where there is one."""
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        _add(tar, SourceFile(path="Dockerfile", content=job.rendered.dockerfile.encode()))
-        for one in job.rendered.context:
-            _add(tar, one)
-        if rootfs is not None:
-            info = tarfile.TarInfo("rootfs.tar")
-            info.size, info.mtime = rootfs.stat().st_size, SOURCE_DATE_EPOCH
-            with rootfs.open("rb") as content:
-                tar.addfile(info, content)
-
-
-def _add(tar: tarfile.TarFile, file: SourceFile) -> None:
-    info = tarfile.TarInfo(file.path)
-    info.mtime = SOURCE_DATE_EPOCH
-    info.mode = 0o755 if file.executable else 0o644
-    if file.link is not None:
-        info.type, info.linkname = tarfile.SYMTYPE, file.link
-    info.size = len(file.content)
-    tar.addfile(info, io.BytesIO(file.content))
-
-
 @dataclass(kw_only=True)
 class Docker:
     """The real engine. Nothing is asked of the daemon before the first call."""
@@ -176,18 +101,11 @@ class Docker:
 
     @cached_property
     def _plugin(self) -> str:
-        folders = [os.path.expanduser(folder) for folder in _PLUGIN_FOLDERS]
-        if config := os.environ.get("DOCKER_CONFIG"):
-            folders.insert(0, f"{config}/cli-plugins")
-        found = next(
-            (f"{folder}/docker-buildx" for folder in folders if os.access(f"{folder}/docker-buildx", os.X_OK)), None
-        )
-        if (found := found or shutil.which("docker-buildx") or shutil.which("buildx")) is None:
-            raise EngineError("docker buildx is not installed", hint="Install Docker's buildx plugin, 0.12 or newer.")
-        return found
+        return find_plugin()
 
     def check(self) -> None:
-        plugin, client = self._plugin, self._client
+        find_plugin()
+        client = self._client
         version = client.version()["Version"]
         if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_ENGINE:
             wanted = ".".join(str(part) for part in _OLDEST_ENGINE)
@@ -196,7 +114,7 @@ class Docker:
             raise EngineError(
                 "the Docker engine doesn't use the containerd image store, which exporting OCI layouts needs",
                 hint='Set {"features": {"containerd-snapshotter": true}} in its daemon.json, or give --builder NAME '
-                f"after `{os.path.basename(plugin).replace('-', ' ')} create --driver docker-container --name NAME`.",
+                "after `docker buildx create --driver docker-container --name NAME`.",
             )
         self.stop()  # what a killed run of this project has left
 
@@ -208,36 +126,13 @@ class Docker:
                 container.remove(force=True)
 
     def build(self, job: Job, *, on_line: Callable[[str], None], cancel: threading.Event | None) -> None:
-        with tempfile.TemporaryDirectory(dir=self.scratch, prefix="build-") as name:
-            folder = Path(name)
-            rootfs = None
-            if job.rendered.bootstrap is not None:
-                rootfs = folder / "rootfs.tar"
-                make_rootfs(
-                    job.rendered.bootstrap,
-                    job.platform,
-                    rootfs,
-                    source_date_epoch=SOURCE_DATE_EPOCH,
-                    on_line=on_line,
-                    cancel=cancel,
-                )
-            metadata = folder / "metadata.json"
-            with tempfile.TemporaryFile(dir=folder) as context:
-                write_context(context, job, rootfs)
-                context.seek(0)
-                argv = buildx_argv(self._plugin, job, metadata=metadata, ca_bundle=self.ca_bundle, builder=self.builder)
-                env = {**os.environ, "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
-                lines: list[str] = []
-
-                def keep(line: str) -> None:
-                    lines.append(line)
-                    on_line(line)
-
-                try:
-                    command.run(argv, env=env, stdin=context, on_line=keep, limits=self.limits, cancel=cancel)
-                except CommandFailed:
-                    raise failure(job, lines) from None
-            _forget(metadata)
+        build(
+            job,
+            Builder(plugin=self._plugin, name=self.builder, ca_bundle=self.ca_bundle, limits=self.limits),
+            scratch=self.scratch,
+            on_line=on_line,
+            cancel=cancel,
+        )
 
     def load(self, layout: Layout, name: ImageRef) -> str:
         import docker
@@ -295,7 +190,7 @@ class Docker:
                 archive = io.BytesIO()
                 with tarfile.open(fileobj=archive, mode="w") as tar:
                     for one in content:
-                        _add(
+                        add_file(
                             tar,
                             SourceFile(
                                 path=f"{folder}/{one.path}",
@@ -339,43 +234,9 @@ def write_archive(file: IO[bytes], layout: Layout, name: ImageRef, *, whole: boo
     }
     blobs = [manifest.digest, *(b.digest for b in (manifest.blobs if whole else [manifest.config]))]
     with tarfile.open(fileobj=file, mode="w") as tar:
-        _add(tar, SourceFile(path="oci-layout", content=b'{"imageLayoutVersion":"1.0.0"}'))
-        _add(
+        add_file(tar, SourceFile(path="oci-layout", content=b'{"imageLayoutVersion":"1.0.0"}'))
+        add_file(
             tar, SourceFile(path="index.json", content=canonical_json({"schemaVersion": 2, "manifests": [descriptor]}))
         )
         for digest in blobs:
             tar.add(layout.path(digest).resolve(), arcname=f"blobs/sha256/{digest.hex}")
-
-
-def failure(job: Job, lines: Sequence[str]) -> BuildFailed:
-    """What a failed build's output says: which line of the template, and the failed step's last words."""
-    position = None
-    for line in lines:
-        if (match := re.match(r"\s*(\d+) \| >>> ", line)) is not None:
-            position = job.rendered.origins[int(match[1]) - 1]
-            break
-    tail = [re.sub(r"^#\d+ (\d+\.\d+ )?", "", line) for line in _last_step(lines)]
-    reason = next((line.removeprefix("ERROR: ") for line in reversed(lines) if line.startswith("ERROR: ")), "it failed")
-    hint = ""
-    if any("no space left on device" in line for line in lines):
-        hint = "The engine's disk is full. `docker builder prune` frees what builds have cached."
-    return BuildFailed(
-        f"{job.node}: {reason.removeprefix('failed to solve: ')}", position=position, tail=tail, hint=hint
-    )
-
-
-def _last_step(lines: Sequence[str]) -> list[str]:
-    """The last lines of the step that failed: plain progress names it in ``#7 ERROR: …``."""
-    failed = next((line.split()[0] for line in reversed(lines) if re.match(r"#\d+ ERROR", line)), None)
-    if failed is None:
-        return list(lines[-20:])
-    return [line for line in lines if re.match(rf"{failed} \d+\.\d+ ", line)][-20:]
-
-
-def _forget(metadata: Path) -> None:
-    """Remove buildx's note of the build: it keeps one file a build and never cleans up."""
-    ref = json.loads(metadata.read_bytes()).get("buildx.build.ref", "")
-    config = Path(
-        os.environ.get("BUILDX_CONFIG") or f"{os.environ.get('DOCKER_CONFIG') or Path.home() / '.docker'}/buildx"
-    )
-    (config / "refs" / ref).unlink(missing_ok=True) if ref else None

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hubstack.assembly import Assembly, chain_alone
+from hubstack.assembly import Assembly, bases_alone, chain_alone
 from hubstack.chain import Chain, Chains
 from hubstack.errors import Problem, ProjectError
-from hubstack.model import Graph, Image, Kind, Layer, Node, Position, Project, Stack, Variant
+from hubstack.model import Graph, Image, Kind, Node, Position, Project, Stack, Variant
 from hubstack.requirement import Shelf, layer_problems, unknown_layer
 from hubstack.spelling import did_you_mean, enumerate_words, quote
-from hubstack.variant import BASE, Owners, Point, expand, name_problems, settle
+from hubstack.variant import BASE, Point, expand, find_owners, find_types, name_problems, settle
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -90,48 +90,40 @@ def drafts(project: Project, graph: Graph) -> Mapping[str, str]:
 
 
 def _variants(project: Project, chains: Chains) -> tuple[list[tuple[Variant, Chain]], list[Problem]]:
-    owners = _owners(project)
-    types = {
-        name: kinds.pop() for name, of in owners.items() if len(kinds := {v.variables[name].type for v in of}) == 1
-    }
-    found: list[tuple[Variant, Chain]] = []
-    problems: list[Problem] = []
+    owners = find_owners(project)
+    types = find_types(owners)
     points: dict[str, tuple[Point, ...]] = {}
+    variants: list[tuple[Variant, Chain]] = []
+    problems: list[Problem] = []
     for name in sorted(project.stacks):
         stack = project.stacks[name]
         points[name], wrong = expand(stack, types)
-        problems += [*wrong, *_list_problems(stack, chains.shelf), *_stack_base_problems(stack, points[name], project)]
+        misnamed = [*_list_problems(stack, chains.shelf), *_stack_base_problems(stack, points[name], project)]
+        problems += [*wrong, *misnamed]
         for point in points[name]:
-            if point.base in project.layers and chains.shelf.is_base(point.base):
-                variant, chain, faults = _variant(stack, point, chains, owners)
-                found.append((variant, chain))
-                problems += faults
-    return found, [*problems, *name_problems(points, project.settings)]
+            if chains.shelf.is_base(point.base):
+                chain, faults = _chain(stack, point, chains)
+                declared, twice = chains.variables(chain)
+                variant, wrong = settle(stack, point, declared, owners)
+                variants.append((variant, chain))
+                problems += [*faults, *twice, *(() if misnamed else wrong)]  # a layer's variables are missed with it
+    return variants, [*problems, *name_problems(points, project.settings)]
 
 
-def _variant(stack: Stack, point: Point, chains: Chains, owners: Owners) -> tuple[Variant, Chain, list[Problem]]:
-    layers = chains.shelf.layers
-    chain = chains.of(
-        point.base, tuple(name for name in stack.layers if name in layers and layers[name].kind is Kind.LAYER)
-    )
+def _chain(stack: Stack, point: Point, chains: Chains) -> tuple[Chain, list[Problem]]:
+    shelf = chains.shelf
+    listed = tuple(name for name in stack.layers if name in shelf.layers and not shelf.is_base(name))
+    chain = chains.of(point.base, listed)
 
     def place(layer: str) -> Position:
-        return point.position if layer == point.base else stack.source.at("layers", stack.layers.index(layer))
+        return (
+            _base_place(stack, point) if layer == point.base else stack.source.at("layers", stack.layers.index(layer))
+        )
 
     problems = list(chain.problems(place))
     for copied in chains.copied(chain):
         problems += chains.alone(point.base, copied).problems(lambda _: stack.source.key("layers"))
-    declared, twice = chains.variables(chain)
-    variant, wrong = settle(stack, point, declared, owners)
-    return variant, chain, [*problems, *twice, *wrong]
-
-
-def _owners(project: Project) -> Owners:
-    found: dict[str, list[Layer]] = {}
-    for name in sorted(project.layers):
-        for variable in project.layers[name].variables:
-            found.setdefault(variable, []).append(project.layers[name])
-    return found
+    return chain, problems
 
 
 def _list_problems(stack: Stack, shelf: Shelf) -> Iterator[Problem]:
@@ -149,12 +141,13 @@ def _list_problems(stack: Stack, shelf: Shelf) -> Iterator[Problem]:
 
 
 def _stack_base_problems(stack: Stack, points: Iterable[Point], project: Project) -> Iterator[Problem]:
-    places = {
-        point.base: point.given[BASE].position if BASE in point.given else stack.source.at(BASE) for point in points
-    }
-    for name, place in places.items():
+    for name, place in {point.base: _base_place(stack, point) for point in points}.items():
         if name:
             yield from _unknown_base(name, place, project)
+
+
+def _base_place(stack: Stack, point: Point) -> Position:
+    return point.given[BASE].position if BASE in point.given else stack.source.at(BASE)
 
 
 def _base_problems(project: Project) -> Iterator[Problem]:
@@ -163,22 +156,20 @@ def _base_problems(project: Project) -> Iterator[Problem]:
 
 
 def _unknown_base(name: str, place: Position, project: Project) -> Iterator[Problem]:
-    bases = sorted(base.name for base in project.bases())
-    if name in bases:
+    found = project.layers.get(name)
+    if found is not None and found.kind is Kind.BASE:
         return
-    what = (
-        f"{name} is a layer, not a base"
-        if name in project.layers
-        else f"unknown base {quote(name)}{did_you_mean(name, bases)}"
-    )
-    yield Problem(position=place, what=what, remedy=f"There is {enumerate_words(bases, 'and') or 'none'} under base/.")
+    bases = sorted(base.name for base in project.bases())
+    what = f"{name} is a layer, not a base" if found else f"unknown base {quote(name)}{did_you_mean(name, bases)}"
+    yield Problem(position=place, what=what, remedy=f"base/ holds {enumerate_words(bases, 'and') or 'none'}.")
 
 
 def _double_problems(project: Project, chains: Chains) -> Iterator[Problem]:
     """Variables declared twice below layers that may be in no stack. What stands highest has all the others below it."""
     below = {need for needs in chains.shelf.edges.values() for need in needs}
+    bases = bases_alone(project)
     for name in sorted(project.layers.keys() - below):
-        if isinstance(chain := chain_alone(project, chains, name), Chain):
+        if isinstance(chain := chain_alone(chains, name, bases), Chain):
             yield from chains.variables(chain)[1]
 
 

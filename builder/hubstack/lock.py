@@ -58,6 +58,16 @@ class Upstream:
     position: Position
 
 
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What a tree asks of its lock."""
+
+    project: Project
+    graph: Graph
+    inputs: Mapping[str, PythonInput] = field(default_factory=dict)  # by node id, for layers with a requirements.txt
+    upstream: tuple[Upstream, ...] = ()
+
+
 # --- the file ----------------------------------------------------------------------------------------------------------
 
 
@@ -242,18 +252,18 @@ class _Slicer:
             own = set(self._closure(scope, node))
             own.difference_update(*(self._items[one] for one in needed if one in here))
             if any(self.scopes[one] != scope for one in here):
-                own |= self._moved(scope, node, here)
+                own |= self._moved(scope, here)
         except _MissingError as error:
             self.problems += error.problems
             own = set()
         self._items[node] = frozenset(own)
         self.pins[node] = tuple(self._pin(scope, item) for item in sorted(own))
 
-    def _moved(self, scope: Scope, node: str, below: Iterable[str]) -> set[_Item]:
-        """What is installed below in another version than this scope has it."""
-        installed = dict(item for one in below for item in sorted(self._items[one]))
-        wanted = set(self._closure(scope, node)).union(*(self._closure(scope, one) for one in below))
-        return {(name, version) for name, version in wanted if installed.get(name, version) != version}
+    def _moved(self, scope: Scope, below: Iterable[str]) -> set[_Item]:
+        """What the lines below need in this scope, and what is installed there is other or not there."""
+        installed = dict(item for one in below for item in self._items[one])
+        wanted = frozenset[_Item]().union(*(self._closure(scope, one) for one in below))
+        return {(name, version) for name, version in wanted if installed.get(name) != version}
 
     def _closure(self, scope: Scope, node: str) -> frozenset[_Item]:
         asked = self._inputs[node]

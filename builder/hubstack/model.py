@@ -467,3 +467,4 @@ class Rendered:
     bootstrap: Bootstrap | None = None  # with its templates resolved
     arguments: Mapping[str, str] = field(default_factory=dict)  # --build-arg
     pins: tuple[Pin, ...] = ()  # the layer's slice of the lock
+    upstream: Mapping[str, Digest] = field(default_factory=dict)  # locked images that the Dockerfile names

@@ -5,13 +5,22 @@ Pure: the project and the lock are given. See :mod:`hubstack.plan` for the arrow
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hubstack.fingerprint import Identity
-from hubstack.model import Fingerprint, Graph, Layer, Project, Rendered
+from hubstack.errors import Problem, ProjectError, Severity
+from hubstack.fingerprint import Identity, fingerprints, test_fingerprint
+from hubstack.graph import needed, resolve
+from hubstack.lock import Demand, Lock, Upstream, missing, pins_for
+from hubstack.model import Digest, Fingerprint, Graph, Layer, Project, Rendered
 from hubstack.plan import Known, Plan, make_plan
-from hubstack.select import Selection
+from hubstack.render import render_leniently, render_requirements, upstream_images
+from hubstack.resolution import PythonInput
+from hubstack.select import Selection, select
+from hubstack.template import variables_read
+from hubstack.verify import HARNESS
+
+_UNKNOWN = Digest("sha256:" + "0" * 64)  # stands for an upstream image that the lock doesn't have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +34,8 @@ class Inputs:
     identities: Mapping[str, Identity]
     tests: Mapping[str, str]  # node id → test fingerprint
     offered: frozenset[str]  # nodes that people can choose: the hub test is for them
-    blocked: Mapping[str, str]  # node id → why it can't be built here
+    blocked: Mapping[str, str]  # node id → why it can't be built
+    warnings: tuple[Problem, ...] = ()
 
     def layers(self, node: str) -> list[Layer]:
         """The layers in a node's image, lowest first."""
@@ -45,3 +55,80 @@ class Inputs:
             sources={node: rendered.sources for node, rendered in self.rendered.items()},
             blocked=self.blocked,
         )
+
+
+def demand(project: Project, graph: Graph) -> Demand:
+    """What the whole tree asks of the lock. Raises ProjectError."""
+    read = {
+        layer.name: variables_read(file.content.decode())
+        for layer in project.layers.values()
+        if (file := layer.files.get("requirements.txt")) is not None
+    }
+    inputs = {}
+    for node, asked in render_requirements(project, graph).items():
+        one = graph.nodes[node]
+        inputs[node] = PythonInput(
+            node=node,
+            layer=one.layer,
+            python=asked.python,
+            platform=one.platform,
+            lines=tuple(line for line, _ in asked.lines),
+            values={name: value for name, value in one.values.items() if name in read[one.layer]},
+            positions=tuple(position for _, position in asked.lines),
+        )
+    folders = {layer.folder: layer.name for layer in project.layers.values()}
+    upstream = tuple(
+        Upstream(reference=reference, layer=folders[position.path.rpartition("/")[0]], position=position)
+        for reference, position in upstream_images(project, graph).items()
+    )
+    return Demand(project=project, graph=graph, inputs=inputs, upstream=upstream)
+
+
+def prepare(project: Project, lock: Lock, terms: Sequence[str], *, drafts: bool = False) -> Inputs:
+    """What the selected nodes are made of. Raises ProjectError with all faults, UsageError for ``terms``."""
+    graph = resolve(project)
+    selection = select(project, graph, terms, drafts=drafts)
+    return prepare_nodes(project, lock, graph, selection)
+
+
+def prepare_nodes(project: Project, lock: Lock, graph: Graph, selection: Selection) -> Inputs:
+    nodes = needed(graph, selection.nodes)
+    asked = demand(project, graph)
+    used = {graph.nodes[node].layer for node in nodes}
+    slices = pins_for(project, graph, lock, {node: asked.inputs[node] for node in nodes if node in asked.inputs})
+    unlocked = {one.reference for one in asked.upstream if "@" not in one.reference and one.reference not in lock.images}
+    problems = [*slices.problems, *(one for one in missing(project, lock, asked.upstream) if _layer_of(one) in used)]
+    rendered, faults = render_leniently(
+        project, graph, pins=slices.pins, images={**lock.images, **dict.fromkeys(unlocked, _UNKNOWN)}, nodes=nodes
+    )
+    problems += faults
+    if any(one.severity is Severity.ERROR for one in problems):
+        raise ProjectError(problems)
+    offered = frozenset(image.node for image in graph.images)
+    return Inputs(
+        project=project,
+        graph=graph,
+        selection=selection,
+        rendered=rendered,
+        identities=fingerprints(graph, rendered, lock.epochs),
+        tests={node: test_fingerprint(_lineage(project, graph, node), node in offered, HARNESS) for node in nodes},
+        offered=offered,
+        blocked=_blocked(nodes, rendered, unlocked),
+        warnings=tuple(problems),
+    )
+
+
+def _lineage(project: Project, graph: Graph, node: str) -> list[Layer]:
+    return [project.layers[graph.nodes[one].layer] for one in graph.lineage[node]]
+
+
+def _layer_of(problem: Problem) -> str:
+    return problem.position.path.split("/")[1]  # layers/NAME/… or base/NAME/…
+
+
+def _blocked(nodes: Iterable[str], rendered: Mapping[str, Rendered], unlocked: set[str]) -> dict[str, str]:
+    return {
+        node: f"{reference} is not in hubstack.lock"
+        for node in nodes
+        for reference in sorted(unlocked.intersection(rendered[node].upstream))[:1]
+    }

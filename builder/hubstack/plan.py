@@ -115,7 +115,7 @@ def make_plan(
 def _needed(graph: Graph, targets: Iterable[str]) -> list[str]:
     """``targets`` and everything below them, in build order."""
     wanted = set(targets)
-    for node in reversed(graph.nodes.values()):  # children come after parents: one pass is enough
+    for node in reversed(tuple(graph.nodes.values())):  # children come after parents: one pass is enough
         if node.id in wanted:
             wanted.update(node.inputs)
     return [node for node in graph.nodes if node in wanted]

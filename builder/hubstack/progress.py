@@ -1,81 +1,22 @@
-"""What happens during a run, as events, and who listens: a live board, plain lines, GitHub's log, JSON lines.
+"""Who listens to a run: log files, plain lines, GitHub's log, JSON lines. (A terminal's live board is in board.py.)
 
-Events come from worker threads; a :class:`Stream` hands them on one at a time. Results go to stdout, progress to stderr.
+Results go to stdout, progress to stderr.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, Any
 
-from hubstack.engine import BuildFailed
+from hubstack.buildx import BuildFailed
+from hubstack.event import Event, Finished, Line, Note, Phase, Planned
 from hubstack.model import Position
 from hubstack.plan import Action, Plan
 from hubstack.schedule import Outcome, Result
 from hubstack.verify import ImageTestFailed
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.live import Live
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    plan: Plan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
-    """A node enters a phase: ``building``, ``testing``, ``pushing``."""
-
-    node: str
-    phase: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A line of a node's log."""
-
-    node: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """Something that concerns the whole run."""
-
-    text: str
-
-
-Event = Planned | Phase | Line | Finished | Note
-
-
-class Reader(Protocol):
-    def __call__(self, event: Event) -> None: ...
-
-
-class Stream:
-    """Hands events to its readers, one at a time, whichever thread they come from."""
-
-    def __init__(self, readers: Sequence[Reader]) -> None:
-        self._readers = readers
-        self._lock = threading.Lock()
-
-    def __call__(self, event: Event) -> None:
-        with self._lock:
-            for reader in self._readers:
-                reader(event)
 
 
 class Logs:
@@ -135,8 +76,9 @@ class Plain:
                 self.out(summary(plan))
             case Phase(node=node, phase=phase):
                 self.out(f"{node}: {phase}")
-            case Line(node=node, text=text) if self.github:
-                self._tails.setdefault(node, []).append(text)
+            case Line(node=node, text=text):
+                if self.github:
+                    self._tails.setdefault(node, []).append(text)
             case Note(text=text):
                 self.out(text)
             case Finished(outcome=outcome):
@@ -216,80 +158,3 @@ def summary(plan: Plan) -> str:
     counts = {action: sum(step.action is action for step in plan.steps) for action in Action}
     parts = [f"{number} to {action}" for action, number in counts.items() if number]
     return f"{len(plan.steps)} nodes, {len(plan.images)} images: {', '.join(parts) or 'nothing to do'}"
-
-
-class Board:
-    """A live board on a terminal: what runs and for how long, how many are left, an estimate. Logs go to files."""
-
-    def __init__(self, console: Console, log: Callable[[str], str], jobs: int) -> None:
-        from rich.live import Live
-
-        self._console, self._log, self._jobs = console, log, jobs
-        self._running: dict[str, tuple[str, float, str]] = {}  # node → phase, started, last line
-        self._seconds: dict[str, float] = {}  # dirty nodes that are not done → their estimate
-        self._done = 0
-        self._live: Live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        with self._live:
-            yield
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case Planned(plan=plan):
-                self._seconds = {step.node.id: step.seconds or 30.0 for step in plan.dirty()}
-                self._console.print(summary(plan), style="dim", highlight=False)
-            case Phase(node=node, phase=phase):
-                started = self._running.get(node, ("", time.monotonic(), ""))[1]
-                self._running[node] = (phase, started, "")
-            case Line(node=node, text=text) if node in self._running and text.strip():
-                phase, started, _ = self._running[node]
-                self._running[node] = (phase, started, text)
-            case Note(text=text):
-                self._console.print(text, highlight=False, markup=False)
-            case Finished(outcome=outcome):
-                self._running.pop(outcome.node, None)
-                if self._seconds.pop(outcome.node, None) is not None:
-                    self._done += 1
-                self._print(outcome)
-
-    def _print(self, outcome: Outcome) -> None:
-        style, mark = {
-            Result.BUILT: ("green", "✔"),
-            Result.TESTED: ("green", "✔"),
-            Result.FAILED: ("bold red", "✘"),
-            Result.SKIPPED: ("yellow", "–"),
-            Result.CANCELLED: ("yellow", "–"),
-        }.get(outcome.result, ("dim", ""))
-        if outcome.result is Result.REUSED:
-            return
-        from rich.markup import escape
-
-        why = f"  {escape(outcome.message)}" if outcome.result is not Result.FAILED and outcome.message else ""
-        self._console.print(
-            f"[{style}]{mark} {escape(outcome.node)}[/] {outcome.result} [dim]{outcome.seconds:.1f} s[/]{why}",
-            highlight=False,
-        )
-        if outcome.result is Result.FAILED:
-            for line in failure_lines(outcome, self._log(outcome.node)):
-                self._console.print(line, highlight=False, markup=False)
-
-    def _render(self) -> RenderableType:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table.grid(padding=(0, 2))
-        now = time.monotonic()
-        for node, (phase, started, line) in list(self._running.items()):
-            table.add_row(
-                Text(node, style="bold"),
-                phase,
-                f"{now - started:5.0f} s",
-                Text(line, style="dim", no_wrap=True, overflow="ellipsis"),
-            )
-        waiting = len(self._seconds) - len(self._running)
-        estimate = sum(self._seconds.values()) / max(self._jobs, 1)
-        about = f", about {estimate / 60:.0f} min" if estimate > 90 else ""
-        table.add_row(Text(f"{self._done} done, {max(waiting, 0)} waiting{about}", style="dim"))
-        return table

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urljoin
 
-from hubstack.blob import Blobs, Progress, pull_scope, push_scope
+from hubstack.blob import Blobs, Progress, push_scope
 from hubstack.credentials import Lookup, docker_credentials
 from hubstack.errors import DigestMismatch, RegistryError, TagTaken
 from hubstack.model import Digest, ImageRef
@@ -50,15 +50,20 @@ class Registry(Blobs):
         host: str,
         *,
         look_up: Lookup | None = None,
+        publish: bool = False,
         ca_bundle: Path | None = None,
         deadlines: Deadlines | None = None,
         retry: Retry | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``publish``: asks for the right to push from the first question on.
+
+        Quay answers 401 about a repository that does not exist yet to who only wants to pull.
+        """
         transport = Transport(
             host, look_up=look_up or docker_credentials(), ca_bundle=ca_bundle, deadlines=deadlines, clock=clock
         )
-        super().__init__(host, transport, retry or Retry())
+        super().__init__(host, transport, retry or Retry(), publish=publish)
 
     def close(self) -> None:
         """Also wakes every thread that waits to try again, with the error that it waits for."""
@@ -192,13 +197,10 @@ class Registry(Blobs):
         answer = self._transport.ask(self._manifest_request("HEAD", ref, {200, 404, 405}))
         if answer.status == 404:
             return None
-        found = _stated_digest(answer)
-        if (
-            answer.status == 200
-            and _media_type(answer) in MANIFEST_TYPES
-            and found == (ref.digest or found) is not None
-        ):
-            return found
+        stated = _stated_digest(answer)
+        as_asked = stated is not None and stated == (ref.digest or stated) and _media_type(answer) in MANIFEST_TYPES
+        if answer.status == 200 and as_asked:
+            return stated
         manifest = self._manifest(ref)
         return manifest.digest if manifest else None
 
@@ -238,7 +240,7 @@ class Registry(Blobs):
         return manifest.digest
 
     def _tags_page(self, repo: ImageRef, target: str, _tried: int) -> tuple[list[str], str]:
-        request = Request(method="GET", target=target, scope=pull_scope(repo), expect=frozenset({200, 404}))
+        request = Request(method="GET", target=target, scope=self._reading(repo), expect=frozenset({200, 404}))
         answer = self._transport.ask(request, limit_bytes=TAGS_LIMIT_BYTES)
         if answer.status == 404:
             return [], ""
@@ -257,7 +259,7 @@ class Registry(Blobs):
         return Request(
             method=method,
             target=f"/v2/{ref.repository}/manifests/{ref.digest or ref.tag}",
-            scope=push_scope(ref) if manifest else pull_scope(ref),
+            scope=push_scope(ref) if manifest else self._reading(ref),
             expect=frozenset(expect),
             headers={"Content-Type": manifest.media_type} if manifest else ACCEPT,
             body=manifest.content if manifest else None,
@@ -273,7 +275,7 @@ class Registry(Blobs):
         budget: Budget,
     ) -> None:
         digests = [blob.digest for blob in manifest.blobs]
-        there = _together(lambda digest: self.has_blob(target, digest, budget=budget), digests)
+        there = _together(partial(self.has_blob, target), digests)
         for digest, is_there in zip(digests, there, strict=True):
             if is_there or any(self.mount_blob(target, digest, source, budget=budget) for source in sources):
                 continue

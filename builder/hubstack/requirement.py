@@ -59,7 +59,7 @@ class Shelf:
         return frozenset((*self.layers, *self.providers))
 
     def is_base(self, name: str) -> bool:
-        return self.layers[name].kind is Kind.BASE
+        return name in self.layers and self.layers[name].kind is Kind.BASE
 
     def names(self, layer: str) -> tuple[str, ...]:
         return (layer, *self.layers[layer].provides)
@@ -129,7 +129,7 @@ def circles(edges: Edges) -> Iterator[Circle]:
         if ways:
             line = [first, *min(ways, key=lambda way: (len(way), way))]
             says = [f"{one} {_WORDS[edges[one][need][0]]} {need}" for one, need in pairwise(line)]
-            remedy = f"Give up one of these: {enumerate_words(says)}."
+            remedy = f"Give up one of these: {enumerate_words(says)}." if len(says) > 1 else "Remove it."
             yield Circle(first, edges[first][line[1]], " needs ".join(line), remedy)
 
 
@@ -147,7 +147,9 @@ def _name_problems(shelf: Shelf, layer: Layer) -> Iterator[Problem]:
     for key in ("requires", "after", "conflicts"):
         for number, name in enumerate(getattr(layer, key)):
             if name not in shelf.known:
-                yield unknown_layer(name, shelf.known, layer.source.at(key, number))
+                what = f"unknown layer {quote(name)}{did_you_mean(name, shelf.known)}"
+                remedy = "Correct it: no layer has that name or provides it."
+                yield Problem(position=layer.source.at(key, number), what=what, remedy=remedy)
     for number, name in enumerate(layer.copy_from):
         place = layer.source.at("copy_from", number)
         if name in shelf.layers:

@@ -105,7 +105,7 @@ def scopes(project: Project, graph: Graph, inputs: Mapping[str, PythonInput]) ->
 
 
 def requests(project: Project, graph: Graph, inputs: Mapping[str, PythonInput]) -> tuple[Request, ...]:
-    """Everything to resolve; scopes with fewer values first.
+    """Everything to resolve, by Python and platform, a scope without values first.
 
     A scope's request has the lines of its nodes and of all nodes below them: what is installed on top must fit what is
     there.
@@ -168,8 +168,8 @@ def _text(value: Value) -> str:
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)  # a space would start the next one
 
 
-def _order(scope: Scope) -> tuple[tuple[int, ...], str, int, tuple[tuple[str, str], ...]]:
-    return (tuple(map(int, re.findall(r"\d+", scope.python))), scope.platform, len(scope.values), scope.values)
+def _order(scope: Scope) -> tuple[tuple[int, ...], str, tuple[tuple[str, str], ...]]:
+    return (tuple(map(int, re.findall(r"\d+", scope.python))), scope.platform, scope.values)
 
 
 # --- what some lines need ----------------------------------------------------------------------------------------------
@@ -253,9 +253,9 @@ def line_problem(line: str, position: Position) -> Problem | None:
         return Problem(position=position, what=f'"{line}" is an option of pip', remedy=remedy)
     try:
         requirement = Requirement(line)
-    except InvalidRequirement as error:
-        what = f'"{line}" is not a requirement: {str(error).splitlines()[0].rstrip(".")}'
-        return Problem(position=position, what=what, remedy="Write NAME, NAME[EXTRA] or NAME>=VERSION; see PEP 508.")
+    except InvalidRequirement:
+        remedy = "Write NAME, NAME[EXTRA], NAME>=VERSION or NAME==4.*; PEP 508 has the rest."
+        return Problem(position=position, what=f'"{line}" is not a requirement', remedy=remedy)
     if requirement.url is not None:
         what = f'"{line}" names an address, and the lock holds versions and hashes only'
         return Problem(position=position, what=what, remedy="Name a version that an index has.")

@@ -20,7 +20,9 @@ IMAGE_USER = "1000:100"
 _BARE_FLAGS = frozenset({"keep-git-dir", "link", "parents", "unpack"})
 _MOUNTS = ("bind", "cache", "secret", "tmpfs")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://|git@|github\.com/", re.IGNORECASE)
-_SECRET_NAME = re.compile(r"(?:^|_)(?:PASS(?:WORD|WD|PHRASE)?|SECRETS?|TOKENS?|CREDENTIALS?|(?:API|PRIVATE|ACCESS)_?KEY)(?:$|_)")
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:PASS(?:WORD|WD|PHRASE)?|SECRETS?|TOKENS?|CREDENTIALS?|(?:API|PRIVATE|ACCESS)_?KEY)(?:$|_)"
+)
 _SYNTAX = re.compile(r"(?:#|//)\s*syntax\s*=|\{", re.IGNORECASE)
 
 
@@ -126,7 +128,9 @@ def _image(name: str, one: Instruction, walk: _Walk) -> None:
     """A name in FROM, COPY --from or RUN --mount=from must be one that the graph or the lock knows."""
     allowed = walk.allowed
     if "$" in name:
-        walk.fault(one, f"{quote(name)} is only known when it is built", "Write the name out, or by a template variable.")
+        walk.fault(
+            one, f"{quote(name)} is only known when it is built", "Write the name out, or by a template variable."
+        )
     elif name in ("parent", "scratch") or name in allowed.copy_from or walk.stage_named(name) is not None:
         return
     elif name in allowed.upstream:
@@ -187,7 +191,9 @@ def _add(one: Instruction, walk: _Walk) -> None:
     if one.flag("checksum") is None:
         for source in one.words[:-1]:
             if _REMOTE.match(source) or source.endswith(".git"):
-                walk.fault(one, f"ADD of {quote(source)} without --checksum", "Write --checksum=sha256:… of what it is.")
+                walk.fault(
+                    one, f"ADD of {quote(source)} without --checksum", "Write --checksum=sha256:… of what it is."
+                )
             elif "$" in source:
                 walk.fault(one, f"ADD of {quote(source)}, only known when it is built", "Write the source out.")
     _copy(one, walk)
@@ -219,7 +225,9 @@ def _last_stage(dockerfile: Dockerfile, walk: _Walk) -> None:
         return
     last = walk.stages[-1]
     if not last.on_parent:
-        walk.fault(last.at, "the last stage does not stand on parent, so what is below would be lost", "Write FROM parent.")
+        walk.fault(
+            last.at, "the last stage does not stand on parent, so what is below would be lost", "Write FROM parent."
+        )
     if last.user != IMAGE_USER:
         users = [one for one in dockerfile.instructions if one.name == "USER" and one.line > last.at.line]
         what = "the last stage has no USER" if last.user is None else f"the image would run as {quote(last.user)}"

@@ -20,6 +20,9 @@ from hubstack.model import Digest, Graph
 from hubstack.plan import Action, Step
 
 DEFAULT_SECONDS = 30.0  # a node that was never built; only the order of work depends on it
+END_S = 10.0  # longer than command.GRACE_S: by then only a registry or an engine that hangs can hold a worker
+_POLL_S = 0.5
+_CANCELLED = "the run was cancelled"
 
 
 class Result(StrEnum):
@@ -50,7 +53,7 @@ class Outcome:
 def priorities(graph: Graph, seconds: Mapping[str, float]) -> dict[str, float]:
     """For each node, the seconds from its start to the end of the longest path above it."""
     length: dict[str, float] = {}
-    for node in reversed(graph.nodes):
+    for node in reversed(tuple(graph.nodes)):
         above = max((length[child] for child in graph.children[node]), default=0.0)
         length[node] = above + seconds.get(node, DEFAULT_SECONDS)
     return length
@@ -69,11 +72,20 @@ def run(
 ) -> dict[str, Outcome]:
     """The outcome of every step, in the order of ``steps`` (parents before children).
 
-    ``work`` runs in worker threads; its HubstackErrors become failed outcomes, and any other exception is a bug that
-    ends the run. ``cancel`` may be set from anywhere: nothing new starts then, and workers are expected to look at it;
-    ``on_cancel`` is called once then, to end what they wait for.
+    Only what is to be built waits for what it stands on. ``work`` runs in worker threads; its HubstackErrors become
+    failed outcomes, as does an OSError (a full disk); any other exception is a bug that ends the run.
+
+    ``cancel`` may be set from anywhere: nothing new starts then, and workers are expected to look at it. ``on_cancel``
+    is called then, and again until the last worker is back, to end what they wait for. Workers that don't come back
+    after Ctrl-C or a bug are left behind after END_S seconds.
     """
-    return _Run(steps, work, priority, jobs, fail_fast, cancel, on_outcome, on_cancel).outcomes()
+
+    def report(outcome: Outcome) -> None:
+        on_outcome(outcome)
+        if fail_fast and outcome.result is Result.FAILED:
+            cancel.set()
+
+    return _Run(steps, work, priority, jobs, cancel, report, on_cancel).outcomes()
 
 
 class _Run:
@@ -83,94 +95,106 @@ class _Run:
         work: Callable[[Step], Outcome],
         priority: Mapping[str, float],
         jobs: int,
-        fail_fast: bool,
         cancel: threading.Event,
         on_outcome: Callable[[Outcome], None],
         on_cancel: Callable[[], None],
     ) -> None:
         self._steps = {step.node.id: step for step in steps}
         self._work, self._priority, self._jobs = work, priority, jobs
-        self._fail_fast, self._cancel = fail_fast, cancel
+        self._cancel = cancel
         self._on_outcome, self._on_cancel = on_outcome, on_cancel
         self._done: dict[str, Outcome] = {}
-        self._missing = {  # how many of a step's inputs are not done yet
-            step.node.id: len({one for one in step.node.inputs if one in self._steps}) for step in steps
-        }
+        self._missing: dict[str, int] = {}  # how many of a step's inputs are not done yet
         self._users: dict[str, list[str]] = {node: [] for node in self._steps}
         for step in steps:
-            for needed in dict.fromkeys(step.node.inputs):
-                if needed in self._users:
-                    self._users[needed].append(step.node.id)
+            waits = step.action in {Action.BUILD, Action.UNKNOWN}  # what is there needs nothing below it
+            inputs = [one for one in dict.fromkeys(step.node.inputs) if one in self._steps] if waits else []
+            self._missing[step.node.id] = len(inputs)
+            for one in inputs:
+                self._users[one].append(step.node.id)
         self._ready: list[tuple[float, str]] = []
 
     def outcomes(self) -> dict[str, Outcome]:
-        for node, missing in list(self._missing.items()):
-            if not missing and (settled := self._offer(node)) is not None:
-                self._finish(settled)
-        running: dict[Future[Outcome], str] = {}
-        told = False
-        with ThreadPoolExecutor(max_workers=self._jobs, thread_name_prefix="node") as pool:
-            try:
-                while self._ready or running:
-                    while self._ready and len(running) < self._jobs and not self._cancel.is_set():
-                        node = heapq.heappop(self._ready)[1]
-                        running[pool.submit(self._attempt, self._steps[node])] = node
-                    if not running:
-                        break
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        del running[future]
-                        self._finish(future.result())
-                    if self._cancel.is_set() and running and not told:
-                        told = True
-                        self._on_cancel()
-            except BaseException:
-                self._cancel.set()  # the pool waits for its workers: they must hear of it
-                self._on_cancel()
-                raise
+        for node in [node for node, missing in self._missing.items() if not missing]:
+            self._offer(node)
+        pool = ThreadPoolExecutor(max_workers=self._jobs, thread_name_prefix="node")
+        try:
+            self._drain(pool)
+        finally:
+            pool.shutdown(wait=False)
         for node in self._steps:
             if node not in self._done:
-                self._finish(Outcome(node=node, result=Result.CANCELLED, message="the run was cancelled"))
+                self._finish(Outcome(node=node, result=Result.CANCELLED, message=_CANCELLED))
         return {node: self._done[node] for node in self._steps}
+
+    def _drain(self, pool: ThreadPoolExecutor) -> None:
+        """Start what is ready, as far as there is room, and wait for the next outcome, until nothing is left."""
+        running: set[Future[Outcome]] = set()
+        try:
+            while self._start(pool, running):
+                done, running = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._finish(future.result())
+                if self._cancel.is_set() and running:
+                    self._on_cancel()
+        except BaseException:
+            self._cancel.set()
+            self._end(running)
+            raise
+
+    def _start(self, pool: ThreadPoolExecutor, running: set[Future[Outcome]]) -> bool:
+        """Whether anything is running then; once cancelled, what is ready stays undone."""
+        while self._ready and len(running) < self._jobs and not self._cancel.is_set():
+            node = heapq.heappop(self._ready)[1]
+            running.add(pool.submit(self._attempt, self._steps[node]))
+        return bool(running)
+
+    def _end(self, running: set[Future[Outcome]]) -> None:
+        end = time.monotonic() + END_S
+        while running and time.monotonic() < end:
+            self._on_cancel()
+            running = wait(running, timeout=_POLL_S).not_done
 
     def _attempt(self, step: Step) -> Outcome:
         started = time.monotonic()
         try:
             return self._work(step)
         except Cancelled:
-            return Outcome(node=step.node.id, result=Result.CANCELLED, message="the run was cancelled")
-        except HubstackError as error:
-            seconds = time.monotonic() - started
-            return Outcome(node=step.node.id, result=Result.FAILED, seconds=seconds, message=error.message, error=error)
+            return Outcome(node=step.node.id, result=Result.CANCELLED, message=_CANCELLED)
+        except HubstackError as fault:
+            error = fault
+        except OSError as fault:
+            error = HubstackError(f"{step.node.id}: {fault}")
+        if self._cancel.is_set():  # what it worked with was taken away from it
+            return Outcome(node=step.node.id, result=Result.CANCELLED, message=_CANCELLED)
+        seconds = time.monotonic() - started
+        return Outcome(node=step.node.id, result=Result.FAILED, seconds=seconds, message=error.message, error=error)
 
-    def _offer(self, node: str) -> Outcome | None:
-        """Queue ``node``, whose inputs are all good; its outcome, where there is nothing to do."""
+    def _offer(self, node: str) -> None:
+        """Queue ``node``, whose inputs are all good, or settle it where there is nothing to do."""
         step = self._steps[node]
         if step.action is Action.REUSE:
-            return Outcome(node=node, result=Result.REUSED, digest=step.digest)
-        if step.action is Action.BLOCKED:
-            return Outcome(node=node, result=Result.SKIPPED, message=step.reason)
-        heapq.heappush(self._ready, (-self._priority[node], node))
-        return None
+            self._finish(Outcome(node=node, result=Result.REUSED, digest=step.digest))
+        elif step.action is Action.BLOCKED:
+            self._finish(Outcome(node=node, result=Result.SKIPPED, message=step.reason))
+        else:
+            heapq.heappush(self._ready, (-self._priority[node], node))
 
     def _finish(self, outcome: Outcome) -> None:
+        """Note an outcome, and queue what has waited for it or skip it, with all that stands on that."""
         pending = [outcome]
         while pending:  # a loop, for a failed base may take a chain of thousands with it
             outcome = pending.pop()
             self._done[outcome.node] = outcome
             self._on_outcome(outcome)
-            if outcome.result is Result.FAILED and self._fail_fast:
-                self._cancel.set()
             for user in self._users[outcome.node]:
-                if user in self._done:
-                    continue
-                if outcome.result in GOOD:
-                    self._missing[user] -= 1
-                    if not self._missing[user] and (settled := self._offer(user)) is not None:
-                        pending.append(settled)
-                elif outcome.result is not Result.CANCELLED:
-                    why = (
-                        outcome.message
-                        if outcome.result is Result.SKIPPED
-                        else f"skipped because {outcome.node} failed"
-                    )
-                    pending.append(Outcome(node=user, result=Result.SKIPPED, message=why))
+                self._missing[user] -= 1
+                if outcome.result in GOOD and not self._missing[user]:
+                    self._offer(user)
+                elif outcome.result in {Result.FAILED, Result.SKIPPED} and user not in self._done:
+                    pending.append(Outcome(node=user, result=Result.SKIPPED, message=_why(outcome)))
+
+
+def _why(outcome: Outcome) -> str:
+    """Why what stands on it is skipped: the first cause, however far below."""
+    return outcome.message if outcome.result is Result.SKIPPED else f"skipped because {outcome.node} failed"

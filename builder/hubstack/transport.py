@@ -123,11 +123,11 @@ class Transport:
         authorization = self._authorization.header(request.scope)
         response = self._follow(request, authorization)
         if response.status_code == 401 and _origin(str(response.url)) == _origin(self._address):
-            self._drain(request.method, response)
+            content = self._drain(request.method, response)
             challenges = response.headers.get_list("www-authenticate")
             better = self._authorization.answer(request.scope, challenges=challenges, refused=authorization)
             if better == authorization:
-                raise self._denied(request, response.status_code)
+                raise self._denied(request, response.status_code, content)
             response = self._follow(request, better)
         if response.status_code in request.expect:
             return response
@@ -147,7 +147,7 @@ class Transport:
             if request.method not in {"GET", "HEAD"} or response.status_code not in REDIRECTS or not location:
                 return response
             self._drain(request.method, response)
-            url = urljoin(url, location)
+            url = resolve(url, location)
         raise RegistryError(f"{self._name(request)}: more than {MAX_REDIRECTS} redirects")
 
     def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: Body | None) -> httpx.Response:
@@ -242,7 +242,7 @@ class Transport:
         wait_s = parse_retry_after(response.headers.get("retry-after", ""), response.headers.get("date", ""))
         return Fault(error, wait_s=wait_s)
 
-    def _denied(self, request: Request, status: int, content: bytes = b"") -> RegistryDenied:
+    def _denied(self, request: Request, status: int, content: bytes) -> RegistryDenied:
         code, said = self._said(content)
         return RegistryDenied(
             f"{self._name(request)}: {status}, refused with {self._authorization.origin}{said}",
@@ -291,6 +291,14 @@ def api_address(host: str) -> str:
     if host == DEFAULT_HOST:
         return "https://registry-1.docker.io"
     return f"{'http' if is_loopback(urlsplit(f'//{host}').hostname or '') else 'https'}://{host}"
+
+
+def resolve(address: str, location: str) -> str:
+    """Where a header Location leads from ``address``."""
+    try:
+        return urlsplit(urljoin(address, location)).geturl()
+    except ValueError:
+        raise RegistryError(f"{_without_query(address)}: leads to an address that is none") from None
 
 
 def is_loopback(hostname: str) -> bool:

@@ -1,7 +1,7 @@
 """``hubstack update``: what the tree asks of the outside → a new lock. The only verb that asks an index or a clock.
 
-A whole update moves everything as far as the requirements let it. A limited one moves what it names, adds what the
-tree newly asks for, and leaves the rest as it stands in the old lock.
+A whole update moves everything as far as the requirements let it. A limited one touches the sections that it is about:
+there it moves what it names, adds what the tree newly asks for, drops what is gone, and leaves the rest as it stands.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from hubstack.errors import CommandFailed, HubstackError, Problem, ProjectError, RegistryError, Severity, UsageError
-from hubstack.lock import Lock, Upstream, pins_for
-from hubstack.model import Digest, Graph, ImageRef, Position, Project, Refresh
+from hubstack.lock import Demand, Lock, Upstream, pins_for
+from hubstack.model import Digest, ImageRef, Position, Project, Refresh
 from hubstack.resolution import (
     Package,
     PythonInput,
@@ -41,16 +41,6 @@ class Run(Protocol):
     """``hubstack.command.output``: what a program prints on stdout. Raises CommandFailed with the tail of its stderr."""
 
     def __call__(self, argv: Sequence[str], *, env: Mapping[str, str], deadline_s: float) -> str: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Demand:
-    """What the tree asks of the lock."""
-
-    project: Project
-    graph: Graph
-    inputs: Mapping[str, PythonInput] = field(default_factory=dict)
-    upstream: tuple[Upstream, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +191,7 @@ class _Packages:
         self._moving = choice.packages | self._of_layers(choice.layers)
 
     def resolve(self) -> Mapping[str, Resolution]:
-        """Scopes one after the other, each preferring what the nearest one before it found."""
+        """Scopes one after the other, each preferring what the first one for its Python found."""
         found: dict[Scope, Resolution] = {}
         problems: list[Problem] = []
         for request in self._requests:
@@ -228,7 +218,7 @@ class _Packages:
         if old is not None and not self._moves(old, request):
             return old
         self._outside.say(f"resolving Python {request.scope}")
-        preferences = self._preferences(old, _nearest(request.scope, found))
+        preferences = self._preferences(old, _first(request.scope, found))
         try:
             return Resolution(requirements=request.requirements, packages=self._ask_uv(request, preferences))
         except CommandFailed as failed:
@@ -241,9 +231,9 @@ class _Packages:
             or not self._moving.isdisjoint(old.packages)
         )
 
-    def _preferences(self, old: Resolution | None, nearest: Resolution | None) -> Mapping[str, str]:
-        """The versions to keep where they fit: of the old lock as far as they may not move, and of the nearest scope."""
-        versions = {name: package.version for name, package in nearest.packages.items()} if nearest else {}
+    def _preferences(self, old: Resolution | None, first: Resolution | None) -> Mapping[str, str]:
+        """The versions to keep where they fit: of the old lock as far as they may not move, and of the first scope."""
+        versions = {name: package.version for name, package in first.packages.items()} if first else {}
         if old is not None and "python" not in self._choice.sections:
             versions |= {name: one.version for name, one in old.packages.items() if name not in self._moving}
         return versions
@@ -291,8 +281,7 @@ class _Packages:
         return list(lines)
 
 
-def _nearest(scope: Scope, found: Mapping[Scope, Resolution]) -> Resolution | None:
-    """Of the resolutions for the same Python and platform, the one that has most values in common."""
-    same = [other for other in found if (other.python, other.platform) == (scope.python, scope.platform)]
-    best = max(same, key=lambda other: len(set(other.values) & set(scope.values)), default=None)
-    return found[best] if best else None
+def _first(scope: Scope, found: Mapping[Scope, Resolution]) -> Resolution | None:
+    """For the same Python and platform: what the others are to differ from as little as they can."""
+    same = (other for other in found if (other.python, other.platform) == (scope.python, scope.platform))
+    return next((found[other] for other in same), None)

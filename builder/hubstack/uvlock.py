@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeAlias
-from urllib.parse import unquote
 
 from hubstack.errors import HubstackError
 from hubstack.resolution import MACHINES, Package, Request, Scope, canonical, holds, marker_environment
@@ -124,13 +123,9 @@ class _Walk:
         return (one for one in dependencies if "marker" not in one or self._holds(one["marker"]))
 
     def _entry(self, dependency: _Entry) -> _Entry:
-        """Where a marker splits its environment uv forks, and a package stands there once for each part."""
-        for entry in self.entries[dependency["name"]]:
-            markers = entry.get("resolution-markers", ())
-            fits = not markers or any(map(self._holds, markers))
-            if fits and dependency.get("version", entry["version"]) == entry["version"]:
-                return entry
-        raise HubstackError(f"uv found no version of {dependency['name']} for Python {self.scope}")
+        """Where uv forks over a marker, a package stands there in several versions, and who needs it says which."""
+        entries = self.entries[dependency["name"]]
+        return next(one for one in entries if dependency.get("version", one["version"]) == one["version"])
 
     def _holds(self, marker: str) -> bool:
         return holds(marker, self.scope.python, self.scope.platform)
@@ -152,7 +147,7 @@ def _hashes(entry: _Entry, scope: Scope) -> tuple[str, ...]:
 def _tags(wheel: _Entry) -> frozenset[tuple[str, str, str]]:
     """Of a wheel's file name (PEP 425, "Compressed Tag Sets")."""
     address: str = wheel.get("url") or wheel.get("path") or wheel["filename"]
-    stem = unquote(address.rpartition("/")[2]).removesuffix(".whl")
+    stem = address.rpartition("/")[2].removesuffix(".whl")
     pythons, abis, platforms = (part.split(".") for part in stem.split("-")[-3:])
     return frozenset((python, abi, platform) for python in pythons for abi in abis for platform in platforms)
 
@@ -185,12 +180,13 @@ def explanation(lines: Iterable[str]) -> str:
 
     uv derives it step by step, often over dozens of releases. Told here is what the layers ask for, and the step before.
     """
-    text = " ".join(line.strip() for line in lines if not line.startswith("hint:"))
+    text = " ".join(line.strip() for line in lines)
     if "requirements are unsatisfiable" not in text:
         return ""
     steps = [_step(sentence) for sentence in re.split(r"\b(?:And because|Because) ", text)[1:]]
     first = next((index for index, (premise, _) in enumerate(steps) if PROJECT in premise), len(steps))
-    before = [premise if index == 0 else conclusion for index, (premise, conclusion) in enumerate(steps[:first])][-1:]
+    whole = "Because " in text  # else its beginning is cut off: only the tail of what uv says is kept
+    before = [premise if whole and first == 1 else conclusion for premise, conclusion in steps[:first][-1:]]
     told = [*before, *(premise for premise, _ in steps[first:])]
     return re.sub(rf"{PROJECT}:([A-Za-z0-9._-]+)", r'layer "\1"', "; ".join(one for one in told if one))
 

@@ -15,7 +15,20 @@ from itertools import product
 from typing import TypeAlias
 
 from hubstack.errors import Problem
-from hubstack.model import Key, Layer, Layout, Position, Raw, Settings, Stack, Value, Variable, VariableType, Variant
+from hubstack.model import (
+    Key,
+    Layer,
+    Layout,
+    Position,
+    Project,
+    Raw,
+    Settings,
+    Stack,
+    Value,
+    Variable,
+    VariableType,
+    Variant,
+)
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 from hubstack.value import parse_value, value_text
 
@@ -55,6 +68,19 @@ class Point:
 _Combination: TypeAlias = dict[str, Given]
 
 
+def find_owners(project: Project) -> Owners:
+    found: dict[str, list[Layer]] = {}
+    for name in sorted(project.layers):
+        for variable in project.layers[name].variables:
+            found.setdefault(variable, []).append(project.layers[name])
+    return found
+
+
+def find_types(owners: Owners) -> Types:
+    kinds = {name: {layer.variables[name].type for layer in layers} for name, layers in owners.items()}
+    return {name: found.pop() for name, found in kinds.items() if len(found) == 1}
+
+
 def expand(stack: Stack, types: Types) -> tuple[tuple[Point, ...], tuple[Problem, ...]]:
     """The points of the stack's matrix in the order of its axes; one called ``default`` where it has none."""
     matrix, source = stack.matrix, stack.source
@@ -70,7 +96,7 @@ def expand(stack: Stack, types: Types) -> tuple[tuple[Point, ...], tuple[Problem
     kept = [one for one in combinations if not any(_fits(entry, one, types) for entry in matrix.exclude)]
     points = tuple(_included(stack, kept, types))
     for point in points:
-        if not point.base:
+        if not point.base and BASE not in point.given:
             what, remedy = f"the variant {quote(point.name)} has no base", "Give it one here."
             problems.append(Problem(position=point.position, what=what, remedy=remedy))
     if not points and not problems:
@@ -197,10 +223,11 @@ def _axis_problems(stack: Stack, types: Types) -> Iterator[Problem]:
 
 
 def _piece_problems(name: str, raw: Raw, types: Types, position: Position) -> Iterator[Problem]:
-    text = _text(name, raw, types)
     if name == BASE and isinstance(raw, tuple):
         yield Problem(position=position, what="the base must be a name, not a list", remedy="Write one.")
-    elif not _PIECE.fullmatch(text):
+    elif _fails(raw, types.get(name)):
+        return  # ``settle`` says so
+    elif not _PIECE.fullmatch(text := _text(name, raw, types)):
         what = f"{quote(text)} can't stand in the name of a variant, which becomes part of a tag"
         remedy = "Tags have letters, digits and . _ -, and `include` adds values that are not in the name."
         yield Problem(position=position, what=what, remedy=remedy)
@@ -220,11 +247,16 @@ def _text(name: str, raw: Raw, types: Types) -> str:
 
 
 def _typed(name: str, raw: Raw, types: Types) -> Value:
-    """As written where the type isn't known or doesn't fit: ``settle`` reports that at every place it concerns."""
+    """As written where the type isn't known or doesn't fit: ``settle`` reports that wherever it matters."""
+    kind = types.get(name)
+    return raw if kind is None or _fails(raw, kind) else parse_value(raw, kind)
+
+
+def _fails(raw: Raw, kind: VariableType | None) -> bool:
     try:
-        return parse_value(raw, types[name])
-    except (KeyError, ValueError):
-        return raw
+        return kind is not None and parse_value(raw, kind) is None
+    except ValueError:
+        return True
 
 
 def _base(stack: Stack, combination: _Combination) -> str:

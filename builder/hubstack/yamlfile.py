@@ -8,7 +8,7 @@ tags, merge keys, equal keys and second documents are refused, size and depth ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeAlias
 
@@ -26,7 +26,6 @@ Data: TypeAlias = "str | list[Data] | dict[str, Data] | None"
 
 _Path: TypeAlias = tuple[Key, ...]
 _Marks: TypeAlias = dict[_Path, Any]  # yaml.Mark, which the C parser has a type of its own for
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is 15 times faster, and not in every build
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # YAML 1.1, 5.1
 _NULL = frozenset(["", "~", "null", "Null", "NULL"])
 
@@ -64,6 +63,8 @@ class Document:
     def locate(self, path: _Path, character: str) -> Position:
         """Where ``character`` stands in the scalar at ``path``; the scalar's own position if that can't be told."""
         start = self.source.at(*path)
+        if start.path != self.source.path:
+            return start  # it came from the defaults, whose text this isn't
         lines = self.text.splitlines(keepends=True)
         begin = sum(len(line) for line in lines[: start.line - 1]) + start.column - 1
         found = self.text.find(character, begin)
@@ -76,10 +77,10 @@ class Document:
 def parse_yaml(content: bytes, path: str) -> Document:
     """Raises ProjectError with every fault that can be found: after one of syntax there is nothing to read on."""
     text = _decode(content, path)
-    reader = _Reader(path=path, text=text)
-    parser = _Loader(text)
+    parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)  # the C one is 15 times faster, and not in every build
+    reader = _Reader(path=path, next_event=parser.get_event)
     try:
-        data = reader.document(parser)
+        data = reader.document()
     except yaml.YAMLError as error:
         reader.problems.append(_syntax_problem(error, text, path))
         data = None
@@ -126,62 +127,62 @@ class _Reader:
     """Turns one file's events into data. A fault that leaves the structure readable doesn't end the reading."""
 
     path: str
-    text: str
+    next_event: Callable[[], Any]
     positions: _Marks = field(default_factory=dict)
     keys: _Marks = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def document(self, parser: Any) -> Data:
-        events = _events(parser)
-        next(events)  # the stream's start
-        start = next(events)
-        if isinstance(start, yaml.StreamEndEvent):
+    def document(self) -> Data:
+        self.next_event()  # the stream's start
+        if isinstance(self.next_event(), yaml.StreamEndEvent):
             return None
-        data = self.value(next(events), events, ())
-        next(events)  # the document's end
-        if not isinstance(second := next(events), yaml.StreamEndEvent):
-            self.fault(
-                second, "a second document begins here", "A file holds one; remove it, or move it to its own file."
-            )
+        data = self.value(self.next_event(), ())
+        self.next_event()  # the document's end
+        if not isinstance(second := self.next_event(), yaml.StreamEndEvent):
+            remedy = "A file holds one; remove it, or move it to its own file."
+            self.fault(second, "a second document begins here", remedy)
         return data
 
-    def value(self, event: Any, events: Iterator[Any], path: _Path) -> Data:
+    def value(self, event: Any, path: _Path) -> Data:
         self.positions.setdefault(path, event.start_mark)  # under a key given twice the first one's places stay
+        if event.anchor is not None:
+            self.refuse_anchor(event)
         if isinstance(event, yaml.AliasEvent):
-            self.fault(event, f"the alias *{event.anchor} is refused", "Write the value out.")
             return None
-        self.refuse_properties(event)
+        if event.tag is not None:
+            self.refuse_tag(event)
         if isinstance(event, yaml.ScalarEvent):
             return _scalar(event)
         if len(path) >= MAX_DEPTH:
             raise _TooDeep(problem=f"values nest more than {MAX_DEPTH} deep", problem_mark=event.start_mark)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self.sequence(events, path)
-        return self.mapping(events, path)
+        return self.sequence(path) if isinstance(event, yaml.SequenceStartEvent) else self.mapping(path)
 
-    def sequence(self, events: Iterator[Any], path: _Path) -> list[Data]:
+    def sequence(self, path: _Path) -> list[Data]:
         items: list[Data] = []
-        while not isinstance(event := next(events), yaml.SequenceEndEvent):
-            items.append(self.value(event, events, (*path, len(items))))
+        while not isinstance(event := self.next_event(), yaml.SequenceEndEvent):
+            items.append(self.value(event, (*path, len(items))))
         return items
 
-    def mapping(self, events: Iterator[Any], path: _Path) -> dict[str, Data]:
+    def mapping(self, path: _Path) -> dict[str, Data]:
         entries: dict[str, Data] = {}
-        while not isinstance(event := next(events), yaml.MappingEndEvent):
-            key = self.key(event, events, path, entries)
-            value = self.value(next(events), events, (*path, key))
+        while not isinstance(event := self.next_event(), yaml.MappingEndEvent):
+            key = self.key(event, path, entries)
+            value = self.value(self.next_event(), (*path, key))
             entries.setdefault(key, value)
         return entries
 
-    def key(self, event: Any, events: Iterator[Any], path: _Path, entries: Mapping[str, Data]) -> str:
+    def key(self, event: Any, path: _Path, entries: Mapping[str, Data]) -> str:
         if not isinstance(event, yaml.ScalarEvent):
             self.fault(
                 event, "a key is not a text", "A value that begins with { or [ needs quotes, a template's {{ }} too."
             )
-            _skip(event, events)
+            self.skip(event)
             return ""
-        self.refuse_properties(event)
-        key = str(event.value)
+        if event.anchor is not None:
+            self.refuse_anchor(event)
+        if event.tag is not None:
+            self.refuse_tag(event)
+        key: str = event.value
         if key in entries:
             first = Places(self.path, self.keys)[*path, key]
             self.fault(event, f"the key {quote(key)} stands here and in {first}", "Keep one of them.")
@@ -192,13 +193,22 @@ class _Reader:
         self.keys.setdefault((*path, key), event.start_mark)
         return key
 
-    def refuse_properties(self, event: Any) -> None:
-        if event.anchor is not None:
+    def refuse_anchor(self, event: Any) -> None:
+        if isinstance(event, yaml.AliasEvent):
+            self.fault(event, f"the alias *{event.anchor} is refused", "Write the value out.")
+        else:
             self.fault(event, f"the anchor &{event.anchor} is refused", "Write the value out wherever it is needed.")
-        if event.tag is not None:
-            self.fault(
-                event, f"the tag {quote(event.tag)} is refused", "Remove it: a value's type follows from its place."
-            )
+
+    def refuse_tag(self, event: Any) -> None:
+        self.fault(event, f"the tag {quote(event.tag)} is refused", "Remove it: a value's type follows from its place.")
+
+    def skip(self, event: Any) -> None:
+        """Reads on to the end of the collection that ``event`` begins."""
+        depth = 0
+        while (
+            depth := depth + isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        ):
+            event = self.next_event()
 
     def fault(self, event: Any, what: str, remedy: str) -> None:
         self.problems.append(Problem(position=_position(self.path, event.start_mark), what=what, remedy=remedy))
@@ -208,23 +218,8 @@ def _position(path: str, mark: Any) -> Position:
     return Position(path=path, line=mark.line + 1, column=mark.column + 1)
 
 
-def _skip(event: Any, events: Iterator[Any]) -> None:
-    """Reads on to the end of the collection that ``event`` begins."""
-    depth = 0
-    while True:
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth == 0:
-            return
-        event = next(events)
-
-
 class _TooDeep(yaml.MarkedYAMLError):
     pass
-
-
-def _events(parser: Any) -> Iterator[Any]:
-    while (event := parser.get_event()) is not None:
-        yield event
 
 
 def _scalar(event: Any) -> str | None:
@@ -282,6 +277,7 @@ _SYNTAX = (  # part of libyaml's or PyYAML's words → ours
         'a ": " stands inside a value',
         "Put the value in quotes, or mend the indentation.",
     ),
+    ("expected node content", "a value, or a closing bracket, is missing", "Write it."),
     ("flow sequence", 'a "," or the closing "]" of the list{since} is missing', "Add it."),
     ("flow mapping", 'a "," or the closing "}}" of the mapping{since} is missing', "Add it."),
     ("quoted scalar", "the text in quotes{since} doesn't end, or holds a wrong escape", "Close the quotes."),

@@ -45,6 +45,7 @@ class FakeRegistry(WireServer):
         self.identity_tokens: dict[str, str] = {}  # token → account
         self.anonymous_may: frozenset[str] = frozenset()
         self.token_life_s = 300
+        self.hide_missing = False  # as Quay: who may not push learns nothing of a repository that isn't there
         self.refuse_mounts = False
         self.immutable_tags = False
         self.state_digests = True  # False: no Docker-Content-Digest
@@ -61,7 +62,11 @@ class FakeRegistry(WireServer):
         self._lock = threading.RLock()
 
     def repository(self, name: str) -> Repository:
+        """Made by whoever names it first; a request that only reads makes none."""
         return self.repositories.setdefault(name, Repository())
+
+    def _existing(self, name: str) -> Repository:
+        return self.repositories.get(name, Repository())
 
     def put_blob(self, repository: str, content: bytes) -> str:
         digest = sha256(content)
@@ -104,7 +109,8 @@ class FakeRegistry(WireServer):
         else:
             may = self._granted(given.removeprefix("Bearer "), name)
             challenge = f'Bearer realm="http://{self.host}/token",service="fake",scope="repository:{name}:{action}"'
-        if action in may:
+        hidden = self.hide_missing and name not in self.repositories and "push" not in may
+        if action in may and not hidden:
             return None
         if self.auth == "basic" and may:
             return problem(403, "DENIED", "may not push")
@@ -141,7 +147,7 @@ class FakeRegistry(WireServer):
     # --- blobs -------------------------------------------------------------------------------------------------------
 
     def _get_blob(self, seen: Seen, name: str, digest: str) -> Reply:
-        if digest not in self.repository(name).blobs:
+        if digest not in self._existing(name).blobs:
             return problem(404, "BLOB_UNKNOWN", digest)
         if self.blobs_elsewhere and seen.method == "GET":
             return Reply(307, {"Location": f"{self.blobs_elsewhere}{seen.path}?signature=s3cret-signature"})
@@ -149,7 +155,7 @@ class FakeRegistry(WireServer):
 
     def _begin_upload(self, seen: Seen, name: str) -> Reply:
         digest, source = seen.query.get("mount", [""])[0], seen.query.get("from", [""])[0]
-        if digest and not self.refuse_mounts and digest in self.repository(source).blobs:
+        if digest and not self.refuse_mounts and digest in self._existing(source).blobs:
             self.repository(name).blobs.add(digest)
             return Reply(201, {"Location": f"/v2/{name}/blobs/{digest}", "Docker-Content-Digest": digest})
         self._counter += 1
@@ -183,7 +189,7 @@ class FakeRegistry(WireServer):
     def _get_manifest(self, seen: Seen, name: str, reference: str) -> Reply:
         if seen.method == "HEAD" and not self.heads:
             return Reply(405)
-        repository = self.repository(name)
+        repository = self._existing(name)
         digest = repository.tags.get(reference, reference)
         if digest not in repository.manifests:
             return problem(404, "MANIFEST_UNKNOWN", reference)

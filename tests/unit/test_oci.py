@@ -23,7 +23,7 @@ from hubstack.oci import (
     make_index,
     read_layout,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.layout import LAYER, write_blob, write_index, write_layout
@@ -97,6 +97,7 @@ def test_what_is_no_manifest_is_refused(content: bytes, media_type: str, says: s
         Manifest.parse(content, media_type)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

@@ -86,6 +86,21 @@ def test_a_long_attempt_that_breaks_costs_no_more_than_the_longest_wait() -> Non
     assert time.retry(budget_s=300).budget().run(upload) == "done"
 
 
+def test_attempts_that_wait_in_vain_are_paid_from_the_budget() -> None:
+    time = FakeTime()
+    tried: list[int] = []
+
+    def silent(number: int) -> str:
+        tried.append(number)
+        time.now_s += 60
+        raise busy()
+
+    with pytest.raises(RegistryError):
+        time.retry(budget_s=300).budget().run(silent)
+    assert len(tried) == 5
+    assert time.now_s <= 360
+
+
 def test_what_is_spoiled_twice_is_final() -> None:
     time = FakeTime()
     spoiled = Fault(DigestMismatch("spoiled"), once=True)

@@ -5,6 +5,8 @@ Nothing but click is imported here: ``hubstack --help`` must answer at once, so 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import sys
@@ -31,6 +33,7 @@ VERBS: Mapping[str, str] = {  # verb → what `hubstack --help` says of it; each
     "new": "A layer or a stack to start from.",
     "schema": "JSON Schemas for editors.",
 }
+_THE_MACHINE_S = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}  # faults that are no bugs of ours
 
 
 class Verbs(click.Group):
@@ -52,7 +55,7 @@ class Verbs(click.Group):
             import difflib
 
             if close := difflib.get_close_matches(args[0], VERBS, n=1):
-                error.message += f" Did you mean {close[0]!r}?"
+                raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", ctx) from None
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -74,7 +77,7 @@ class Verbs(click.Group):
 @click.version_option(package_name="hubstack", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, folder: Path, ca_bundle: Path | None, registry: str | None) -> None:
-    """Build families of container images for JupyterHub from a tree of layers.
+    r"""Build families of container images for JupyterHub from a tree of layers.
 
     \b
     Examples:
@@ -106,15 +109,27 @@ def main() -> NoReturn:
     except BrokenPipeError:  # `hubstack list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the one error boundary; what is none of ours is raised again
         code = _report(error)
+    if code in {130, 143}:
+        _leave(code)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End now: sys.exit would wait for threads that wait for a registry or an engine that doesn't answer."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _report(error: Exception) -> int:
     """Print an error of ours without a traceback; raise what is none of ours, for that is a bug."""
     from hubstack.errors import HubstackError, ProjectError
 
+    if isinstance(error, OSError) and error.errno in _THE_MACHINE_S:
+        error = HubstackError(f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror))
     if not isinstance(error, HubstackError):
         raise error
     if isinstance(error, ProjectError):
@@ -128,5 +143,5 @@ def _report(error: Exception) -> int:
     return error.exit_code
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
     raise Terminated

@@ -18,7 +18,7 @@ from hubstack.cli.invocation import SELECT_HELP, Invocation, json_option, on_ter
 if TYPE_CHECKING:
     from hubstack.pipeline import Inputs
     from hubstack.plan import Known, Plan
-    from hubstack.progress import Stream
+    from hubstack.event import Stream
     from hubstack.publish import Published
     from hubstack.schedule import Outcome
 
@@ -116,7 +116,7 @@ def build(
 ) -> bool:
     """Bring the selection to where it is built, tested and, with ``push``, published. Whether everything is good."""
     from hubstack.build import Builder
-    from hubstack.progress import Note
+    from hubstack.event import Note
     from hubstack.publish import Publisher
     from hubstack.schedule import GOOD
 
@@ -155,7 +155,8 @@ def _say_waiting() -> None:
 @contextmanager
 def progress(invocation: Invocation, jobs: int, as_json: bool) -> Iterator[Stream]:
     """Who listens to a run: log files, and a live board, plain lines, GitHub's log or JSON lines."""
-    from hubstack.progress import Board, JsonLines, Logs, Plain, Stream
+    from hubstack.event import Stream
+    from hubstack.progress import JsonLines, Logs, Plain
 
     logs = Logs(invocation.store.folder / "logs")
 
@@ -166,6 +167,8 @@ def progress(invocation: Invocation, jobs: int, as_json: bool) -> Iterator[Strea
         yield Stream([logs, JsonLines(out=click.echo)])
     elif on_terminal():
         from rich.console import Console
+
+        from hubstack.board import Board
 
         board = Board(Console(stderr=True), shown, jobs)
         with board.shown():

@@ -111,7 +111,7 @@ def on_terminal(stream: Any = None) -> bool:
 # --- options and arguments that several verbs share ----------------------------------------------------------------------
 
 
-def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete_select(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """SELECT terms for the shell. Silent where the project is broken: completion is no place for errors."""
     from hubstack.errors import HubstackError
     from hubstack.select import complete
@@ -130,7 +130,7 @@ SELECT is STACK, STACK/VARIANT, a glob, or layer:NAME;
 
 
 def select_argument(**attributes: Any) -> Callable[[Any], Any]:
-    return click.argument("select", metavar="[SELECT]...", nargs=-1, shell_complete=_complete, **attributes)
+    return click.argument("select", metavar="[SELECT]...", nargs=-1, shell_complete=complete_select, **attributes)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable, on stdout.")

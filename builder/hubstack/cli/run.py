@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import click
 
-from hubstack.cli.invocation import Invocation, _complete
+from hubstack.cli.invocation import Invocation, complete_select
 from hubstack.errors import UsageError
 
 
@@ -15,7 +15,7 @@ from hubstack.errors import UsageError
     epilog="Examples: hubstack run scipy/trixie; hubstack run layer:octave -- octave --eval 'ver'",
     context_settings={"ignore_unknown_options": True},
 )
-@click.argument("select", metavar="SELECT", shell_complete=_complete)
+@click.argument("select", metavar="SELECT", shell_complete=complete_select)
 @click.argument("arguments", metavar="[-- CMD...]", nargs=-1, type=click.UNPROCESSED)
 @click.option("--port", default=8888, show_default=True, type=click.IntRange(1, 65535), help="On 127.0.0.1.")
 @click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 64), help="Nodes built at once.")
@@ -46,4 +46,4 @@ def command(invocation: Invocation, select: str, arguments: tuple[str, ...], por
         image = engine.pull(invocation.names.node(fingerprint))
     words = list(arguments) or ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser"]
     publish = [] if arguments else [f"--publish=127.0.0.1:{port}:8888"]
-    return engine.run(image, words, options=[*publish, f"--volume={os.getcwd()}:/home/jovyan/work"])
+    return engine.run(image, words, options=[*publish, f"--volume={Path.cwd()}:/home/jovyan/work"])

@@ -27,6 +27,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: object, as_jso
     """
     from hubstack import command as process
     from hubstack.change import changes, changes_json, changes_table, holders
+    from hubstack.graph import resolve
     from hubstack.hub.configmap import write_if_changed
     from hubstack.lock import Lock, load_lock, pins_for, render_lock
     from hubstack.model import ImageRef
@@ -36,7 +37,9 @@ def command(invocation: Invocation, only: tuple[str, ...], today: object, as_jso
 
     path = invocation.root / LOCK
     old = load_lock(path.read_text(encoding="utf-8"), LOCK, edited=True) if path.exists() else Lock()
-    asked = demand(invocation.project)
+    project = invocation.project
+    graph = resolve(project)
+    asked = demand(project, graph)
 
     def resolve_image(ref: ImageRef) -> object:
         return Registry(ref.host, ca_bundle=invocation.ca_bundle).head(ref)

@@ -45,13 +45,20 @@ class FileForm(Form):
     def schema_of_file(cls) -> dict[str, Any]:
         """JSON Schema, draft 2020-12."""
         schema = cls.model_json_schema(schema_generator=_Schema)
+        for name, inner in schema.get("$defs", {}).items():
+            inner["title"] = name.removesuffix("Form").lower()
         if cls.required:
             schema["required"] = list(cls.required)
+        names = dict.fromkeys([*cls.required, *cls.__annotations__, *schema["properties"]])  # what matters most first
+        schema["properties"] = {name: schema["properties"][name] for name in names if name in schema["properties"]}
         return schema
 
 
 class _Schema(GenerateJsonSchema):
-    """Without pydantic's titles, which repeat names, and without null, which is only how forms say "not given"."""
+    """Without pydantic's titles, which repeat names, and without null, which is only how forms say "not given".
+
+    Mappings keep the titles of their values, and have their keys checked.
+    """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -61,9 +68,17 @@ class _Schema(GenerateJsonSchema):
 
     def default_schema(self, schema: Any) -> dict[str, Any]:
         json_schema = super().default_schema(schema)
-        if json_schema.get("default") in (None, "", [], {}):
+        default = json_schema.get("default", "")
+        if default in ("", [], None) or isinstance(default, dict):  # they are how forms say "not given"
             json_schema.pop("default", None)
         return json_schema
+
+    def dict_schema(self, schema: Any) -> dict[str, Any]:
+        keys, values = self.generate_inner(schema["keys_schema"]), self.generate_inner(schema["values_schema"])
+        if not values:
+            return {"type": "object"}
+        names = {word: keys[word] for word in ("pattern", "title") if word in keys}
+        return {"type": "object", "propertyNames": names, "additionalProperties": values}
 
 
 F = TypeVar("F", bound=FileForm)
@@ -83,14 +98,14 @@ def fill(form: type[F], document: Document, *, partial: bool = False) -> tuple[F
     if not isinstance(data, dict):
         what = f"the file must hold fields, not {noun(data)}"
         return form(), [Problem(position=source.at(), what=what, remedy="Write one a line: `name: value`.")]
-    filled, problems = _validated(form, data, document)
+    filled, problems = _validated(form, data, document, partial=partial)
     for name in () if partial else form.required:
         if data.get(name) is None:
             problems.append(_missing(source, (name,)))
     return filled, [*problems, *filled.faults(document)]
 
 
-def _validated(form: type[F], data: dict[str, Any], document: Document) -> tuple[F, list[Problem]]:
+def _validated(form: type[F], data: dict[str, Any], document: Document, *, partial: bool) -> tuple[F, list[Problem]]:
     """Wrong values are reported and cut out until the rest is right: so the checks between fields run in any case."""
     problems: list[Problem] | None = None
     while True:
@@ -99,7 +114,8 @@ def _validated(form: type[F], data: dict[str, Any], document: Document) -> tuple
         except ValidationError as error:
             faults = error.errors(include_url=False)
         if problems is None:  # what is missing in later rounds was cut out
-            problems = [_problem(form, document, fault) for fault in faults]
+            found = [fault for fault in faults if not (partial and fault["type"] == "missing")]
+            problems = [_problem(form, document, fault) for fault in found]
             data = deepcopy(data)
         for fault in faults:
             _cut(data, fault["loc"])
@@ -128,15 +144,15 @@ def _problem(form: type[FileForm], document: Document, error: Mapping[str, Any])
         case "value_error":
             return _fault(document, path, error["ctx"]["error"])
         case _:
-            wanted, remedy = _CONTAINERS.get(error["type"], (error["msg"], ""))
-            what = f"{_label(path)} must be {wanted}, not {noun(error['input'])}"
+            remedy = _CONTAINERS.get(error["type"], error["msg"])
+            what = f"{_label(path)} is {noun(error['input'])}"
             return Problem(position=source.at(*path), what=what, remedy=remedy)
 
 
-_CONTAINERS = {  # pydantic's error type → what it wanted
-    "tuple_type": ("a list", "Write [a, b], or one item a line, each behind a `-`."),
-    "dict_type": ("a mapping", "Write `name: value` lines below it."),
-    "model_type": ("a mapping", "Write `name: value` lines below it."),
+_CONTAINERS = {  # pydantic's error type → what is wanted
+    "tuple_type": "It must be a list: write [a, b], or one item a line, each behind a `-`.",
+    "dict_type": "It must be a mapping: write `name: value` lines below it.",
+    "model_type": "It must be a mapping: write `name: value` lines below it.",
 }
 
 
@@ -165,14 +181,12 @@ def _fields_at(form: type[FileForm], path: Iterable[Key]) -> list[str]:
 
 
 def _fault(document: Document, path: tuple[Key, ...], fault: Fault) -> Problem:
-    source = document.source
     if path[-1] == _KEY:
-        path = path[:-1]
-        what, position = f"the name {quote(str(path[-1]))} {fault.what}", source.key(*path)
+        place, what = document.source.key(*path[:-1]), f"a name in {_label(path[:-2])} {fault.what}"
     else:
         path = (*path, *fault.at)
-        what, position = f"{_label(path)} {fault.what}", _place(document, path, fault.character)
-    return Problem(position=position, what=what, remedy=fault.remedy)
+        place, what = _place(document, path, fault.character), f"{_label(path)} {fault.what}"
+    return Problem(position=place, what=what, remedy=fault.remedy)
 
 
 def _place(document: Document, path: tuple[Key, ...], character: str) -> Position:

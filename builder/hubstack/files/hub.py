@@ -28,12 +28,13 @@ from hubstack.files.scalar import (
     parse_image,
     scalar,
     text,
+    unfit,
 )
 from hubstack.files.trait import parse_traits, trait_faults, trait_schemas
 from hubstack.model import External, Hub, ImageRef, Key, Position, Profile, Resource, Retired, Source
 from hubstack.spelling import did_you_mean, quote
 from hubstack.value import TRUE
-from hubstack.yamlfile import Data, Document
+from hubstack.yamlfile import Data, Document, merge
 
 _STACKS = re.compile(r"[a-z0-9*?\[\]!-]+(?:/[A-Za-z0-9._+~*?\[\]!-]+)?")
 _VARIANT = re.compile(r"[a-z0-9-]+/[A-Za-z0-9._+~-]+")
@@ -43,28 +44,28 @@ _DATE = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
 def _stacks(value: object) -> str:
     line = text(value)
     if not _STACKS.fullmatch(line):
-        raise Fault(f"must be STACK or STACK/VARIANT, where * stands for anything, not {quote(line)}")
+        raise unfit(line, "STACK or STACK/VARIANT, where * stands for anything")
     return line
 
 
 def _variant(value: object) -> str:
     line = text(value)
     if not _VARIANT.fullmatch(line):
-        raise Fault(f"must be STACK/VARIANT, not {quote(line)}", "A stack without a matrix has the variant `default`.")
+        raise unfit(line, "STACK/VARIANT", "A stack without a matrix has the variant `default`.")
     return line
 
 
 def _date(value: object) -> str:
     line = text(value)
     if not _DATE.fullmatch(line):
-        raise Fault(f"must be a date, as 2026-12-31, not {quote(line)}")
+        raise unfit(line, "a date, as 2026-12-31")
     return line
 
 
 def _pinned(value: object) -> ImageRef:
     image = parse_image(text(value))
     if image.digest is None:
-        raise Fault(f"must carry a digest; {quote(text(value))} has none", "Write name:tag@sha256:….")
+        raise Fault(f"is {quote(text(value))}, without a digest", "Write name:tag@sha256:….")
     return image
 
 
@@ -78,6 +79,8 @@ class Keys(StrEnum):
 
 
 class ConfigMapForm(Form):
+    """Where the hub's Helm release looks for its values."""
+
     name: DnsName = Field(description="Its name.")
     namespace: DnsName = Field(description="Its namespace, which is the HelmRelease's.")
     wrap: tuple[Text, ...] = Field(
@@ -87,6 +90,8 @@ class ConfigMapForm(Form):
 
 
 class InstallationForm(Form):
+    """What the hub is."""
+
     jupyterhub: Text = Field("", description="Its JupyterHub's release, compared with the one in the images.")
     pull_secret: Annotated[str, Kind(_secret, {"type": "string", "title": "Kubernetes name or `none`"})] = Field(
         "", description="The secret that it pulls images with. `none`: without credentials."
@@ -96,6 +101,7 @@ class InstallationForm(Form):
 
 def _add_traits(schema: dict[str, Any]) -> None:
     schema.setdefault("properties", {}).update(trait_schemas())
+    schema.setdefault("title", "KubeSpawner's traits")
     schema["additionalProperties"] = False
 
 
@@ -111,6 +117,8 @@ class ResourceForm(Form):
 
 
 class ProfileForm(Form):
+    """An entry of the launcher: images to choose from, and what servers started from it get."""
+
     slug: KeyName = Field(
         description="Its name in links and in saved choices. Stays the same once people have used it."
     )
@@ -268,15 +276,23 @@ def _empty_profiles(document: Document) -> Iterator[Problem]:
             yield Problem(position=document.source.at("profiles", index), what=what, remedy=remedy)
 
 
-def parse_defaults(document: Document) -> None:
-    """Raises ProjectError with every fault of ``profiles/_defaults.yaml``, which needn't be complete."""
+def parse_defaults(document: Document) -> Document:
+    """``profiles/_defaults.yaml`` as it is, if it is right; it needn't be complete. Raises ProjectError."""
     _, problems = fill(HubForm, document, partial=True)
     if problems:
         raise ProjectError(problems)
+    return document
 
 
-def parse_hub(document: Document, *, name: str) -> Hub:
-    """``document``: merged over the defaults. Raises ProjectError with every fault."""
+def parse_hub(document: Document, *, name: str, defaults: Document | None) -> Hub | None:
+    """The hub that ``document``, merged over ``defaults``, says. Raises ProjectError with every fault.
+
+    With None for defaults that can't be read, only what the file has by itself is checked.
+    """
+    if defaults is None:
+        parse_defaults(document)
+        return None
+    document = merge(defaults, document)
     form = filled(HubForm, document)
     assert form.configmap is not None  # it is required
     return Hub(

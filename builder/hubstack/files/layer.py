@@ -34,7 +34,7 @@ from hubstack.spelling import did_you_mean, enumerate_words, quote
 from hubstack.value import parse_value, value_text
 from hubstack.yamlfile import Document
 
-RESERVED = frozenset(["arch", "base", "copy", "exclude", "include", "layer", "packages", "parent"])
+RESERVED = frozenset(["arch", "base", "copy", "exclude", "include", "layer", "packages", "parent", "run"])
 """Names that hubstack gives a meaning in templates, or that a matrix does."""
 _JINJA = frozenset([
     "and", "caller", "cycler", "dict", "else", "false", "if", "in", "is", "joiner", "kwargs", "lipsum", "loop",
@@ -46,7 +46,7 @@ _JINJA = frozenset([
 def _own_name(value: object) -> str:
     name = check_variable(value)
     if name in RESERVED | _JINJA:
-        raise Fault("is reserved: it means something else in a template or a matrix", "Choose another name.")
+        raise Fault(f"is {quote(name)}, which means something else in a template or a matrix", "Choose another.")
     return name
 
 
@@ -60,6 +60,8 @@ class DebianVariant(StrEnum):
 
 
 class VariableForm(Form):
+    """A value that a stack may choose. Templates see it under its name, in lower-case letters, digits and `_`."""
+
     type: Annotated[VariableType, choice(VariableType)] = Field(
         description="`text`, `int`, `bool`, `list` (of texts) or `version`. Values are converted before templates see them."
     )
@@ -73,6 +75,8 @@ class VariableForm(Form):
 
 
 class TestForm(Form):
+    """A command that must succeed in the built image."""
+
     __test__: ClassVar[bool] = False  # pytest would collect a class of this name
 
     run: Command = Field(
@@ -85,6 +89,8 @@ class TestForm(Form):
 
 
 class BootstrapForm(Form):
+    """A root file system made by mmdebstrap."""
+
     suite: Template = Field(description="The Debian release, as `bookworm`.")
     variant: Annotated[DebianVariant, choice(DebianVariant)] = Field(
         DebianVariant.MINBASE, description="How much of Debian, in mmdebstrap's words."

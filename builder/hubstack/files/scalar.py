@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from hubstack.model import ImageRef, Key, Raw
@@ -21,6 +21,7 @@ from hubstack.value import parse_bool
 
 MAX_NAME = 40
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_NAME_WORDS = "lower-case letters and digits, with single hyphens between"
 _VARIABLE = re.compile(r"[a-z][a-z0-9_]*")
 _MARKUP = re.compile("[<>{}]")
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
@@ -31,7 +32,7 @@ YAML_WORDS = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "nu
 
 
 class Fault(ValueError):
-    """What is wrong with a value, to be read behind its name: ``refresh`` + ``must be never, weekly or monthly``."""
+    """What is wrong with a value, to be read behind its name: ``refresh`` + ``is "dayly"``."""
 
     def __init__(self, what: str, remedy: str = "", *, at: tuple[Key, ...] = (), character: str = "") -> None:
         super().__init__(what)
@@ -47,16 +48,23 @@ def noun(value: object) -> str:
     return "a list" if isinstance(value, list) else "a mapping" if isinstance(value, dict) else "nothing"
 
 
+def unfit(value: object, wanted: str, more: str = "", *, at: tuple[Key, ...] = ()) -> Fault:
+    what = "has no value" if value is None else f"is {noun(value)}"
+    return Fault(what, f"It must be {wanted}.{more and ' '}{more}", at=at)
+
+
 def text(value: object) -> str:
     """Whatever stands on one line, with the blanks at its ends cut off."""
     if not isinstance(value, str):
-        raise Fault(f"must be a text, not {noun(value)}")
+        raise unfit(value, "a text")
     line = str(value).strip()
     if not line:
         raise Fault("is empty", "Write something, or remove it.")
     if match := CONTROL.search(line):
-        what = "must be one line" if match[0] in "\r\n" else f"holds the control character {quote(match[0])}"
-        raise Fault(what, "Remove it.", character=match[0])
+        what, remedy = f"holds the control character {quote(match[0])}", "Remove it."
+        if match[0] in "\r\n":
+            what, remedy = "has more than one line", "Write it in one."
+        raise Fault(what, remedy, character=match[0])
     return line
 
 
@@ -73,7 +81,7 @@ def _prose(value: object) -> str:
 
 def _command(value: object) -> str:
     if not isinstance(value, str):
-        raise Fault(f"must be a command, not {noun(value)}")
+        raise unfit(value, "a command")
     lines = str(value).strip()
     if not lines:
         raise Fault("is empty", "Write a command, or remove it.")
@@ -85,22 +93,22 @@ def _command(value: object) -> str:
 def check_name(value: str) -> str:
     """A layer's, base's, stack's or hub's name: it becomes part of tags, keys and file names. Raises Fault."""
     if not _NAME.fullmatch(value):
-        raise Fault(f"must be lower-case letters and digits, with single hyphens between, not {quote(value)}")
+        raise unfit(value, _NAME_WORDS)
     if len(value) > MAX_NAME:
-        raise Fault(f"must have at most {MAX_NAME} characters; {quote(value)} has {len(value)}")
+        raise Fault(f"is {quote(value)}, of {len(value)} characters", f"It must have at most {MAX_NAME}.")
     return value
 
 
 def check_key(value: str) -> str:
     """A slug or key of a launcher (hub.md, 1.1 and 1.3). Raises Fault."""
     if not _NAME.fullmatch(value):
-        raise Fault(f"must be lower-case letters and digits, with single hyphens between, not {quote(value)}")
+        raise unfit(value, _NAME_WORDS)
     if len(value) > 63:
-        raise Fault(f"must have at most 63 characters; {quote(value)} has {len(value)}")
+        raise Fault(f"is {quote(value)}, of {len(value)} characters", "It must have at most 63.")
     if value.isdigit():
-        raise Fault(f"must not be only digits, as {quote(value)} is", "Browsers would show it before all others.")
+        raise Fault(f"is {quote(value)}, only digits", "Add a letter: browsers would show it before all others.")
     if value in YAML_WORDS or value == "unlisted-choice":
-        raise Fault(f"must not be {quote(value)}", "Helm or KubeSpawner gives that word a meaning of its own.")
+        raise Fault(f"is {quote(value)}", "Choose another: Helm or KubeSpawner gives that word a meaning of its own.")
     return value
 
 
@@ -108,8 +116,7 @@ def check_variable(value: object) -> str:
     """Raises Fault where it is no variable's name."""
     name = text(value)
     if not _VARIABLE.fullmatch(name) or len(name) > MAX_NAME:
-        what = "must be at most 40 lower-case letters, digits and _, beginning with a letter"
-        raise Fault(f"{what}, not {quote(name)}")
+        raise unfit(name, f"at most {MAX_NAME} lower-case letters, digits and _, beginning with a letter")
     return name
 
 
@@ -129,16 +136,15 @@ def parse_image(value: str) -> ImageRef:
     try:
         return ImageRef.parse(value)
     except ValueError as error:
-        raise Fault(f"must be an image, as registry/name:tag, not {quote(value)}") from error
+        raise unfit(value, "an image, as registry/name:tag") from error
 
 
 def _flag(value: object) -> bool:
+    word = text(value)
     try:
-        return parse_bool(text(value))
-    except Fault:
-        raise
+        return parse_bool(word)
     except ValueError as error:
-        raise Fault(f"must be {error}") from error
+        raise unfit(word, "true or false") from error
 
 
 def _raw(value: object) -> Raw:
@@ -151,18 +157,18 @@ def _value(value: object, *at: Key) -> str:
     if value is None:
         raise Fault("has no value", 'Write one; an empty text is "".', at=at)
     if not isinstance(value, str):
-        raise Fault(f"must be a text or a list of texts, not {noun(value)}", at=at)
+        raise unfit(value, "a text or a list of texts", at=at)
     if match := CONTROL.search(value):
-        raise Fault(f"must be one line; it holds {quote(match[0])}", "Remove it.", at=at, character=match[0])
+        raise Fault(f"holds the control character {quote(match[0])}", "Remove it.", at=at, character=match[0])
     return str(value)
 
 
 def _channel(value: object) -> str:
     line = text(value)
     if not _CHANNEL.fullmatch(line):
-        raise Fault(f"must be letters, digits and . _ -, at most 40, not {quote(line)}", "It becomes part of a tag.")
+        raise unfit(line, "at most 40 letters, digits and . _ -", "It becomes part of a tag.")
     if _SHORT_FINGERPRINT.fullmatch(line):
-        raise Fault(f"must not look like a fingerprint, as {quote(line)} does", "Published tags end with one.")
+        raise Fault(f"is {quote(line)}, which looks like a fingerprint", "Choose another: published tags end with one.")
     return line
 
 
@@ -170,7 +176,7 @@ def dns_name(value: object) -> str:
     """Raises Fault where Kubernetes would refuse it as an object's name."""
     line = text(value)
     if len(line) > 253 or not all(_DNS_LABEL.fullmatch(label) for label in line.split(".")):
-        raise Fault(f"must be a Kubernetes name (lower-case letters, digits, - and .), not {quote(line)}")
+        raise unfit(line, "a Kubernetes name (lower-case letters, digits, - and .)")
     return line
 
 
@@ -180,16 +186,15 @@ def _pattern(value: object) -> str:
         try:
             re.compile(line)
         except re.error as error:
-            raise Fault(
-                f"is no regular expression: {error}", "Put a backslash before what stands for itself."
-            ) from error
+            remedy = "Mend it, or put a backslash before what stands for itself."
+            raise Fault(f"is no regular expression: {error}", remedy) from error
     return line
 
 
 def _draft(value: object) -> str:
     reason = _prose(value)
     if reason.lower() in YAML_WORDS:
-        raise Fault(f"must say why, not {quote(reason)}", "It is what people read who miss the image.")
+        raise Fault(f"is {quote(reason)}", "Write why, for people who miss the image.")
     return reason
 
 
@@ -213,7 +218,7 @@ def number(smallest: int, largest: int) -> Kind:
     def parse(value: object) -> int:
         digits = text(value)
         if not re.fullmatch(r"0|-?[1-9][0-9]{0,9}", digits) or not smallest <= int(digits) <= largest:
-            raise Fault(f"must be a whole number from {smallest} to {largest}, not {quote(digits)}")
+            raise unfit(digits, f"a whole number from {smallest} to {largest}")
         return int(digits)
 
     return Kind(parse, {"type": "integer", "minimum": smallest, "maximum": largest, "title": "whole number"})
@@ -225,7 +230,7 @@ def choice(words: type[StrEnum]) -> Kind:
     def parse(value: object) -> StrEnum:
         word = text(value)
         if word not in known:
-            raise Fault(f"must be {enumerate_words(known)}, not {quote(word)}{did_you_mean(word, known)}")
+            raise Fault(f"is {quote(word)}{did_you_mean(word, known)}", f"It must be {enumerate_words(known)}.")
         return known[word]
 
     return Kind(parse, {"enum": list(known), "title": enumerate_words(f"`{word}`" for word in known)})
@@ -278,7 +283,22 @@ def _some(items: tuple[T, ...]) -> tuple[T, ...]:
     return items
 
 
-Some = AfterValidator(_some)
-"""``Annotated[tuple[…], Some]``: not an empty list."""
-Unique: TypeAlias = Annotated[tuple[T, ...], AfterValidator(_unique), Field(json_schema_extra={"uniqueItems": True})]
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """Stands in ``Annotated[tuple[…], Rule(…)]``: what a whole list must keep to, and JSON Schema's words for it."""
+
+    check: Callable[[tuple[Any, ...]], object]
+    schema: Mapping[str, object]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, object]:
+        return {**handler(core), **self.schema}
+
+
+Some = Rule(_some, {"minItems": 1})
+Unique: TypeAlias = Annotated[tuple[T, ...], Rule(_unique, {"uniqueItems": True})]
 """A list without repetitions."""

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from hubstack.files.form import FileForm, filled
-from hubstack.files.scalar import Channel, Fault, Kind, Name, Some, Unique, choice, parse_image, scalar, text
+from hubstack.files.scalar import Channel, Fault, Kind, Name, Some, Unique, choice, parse_image, scalar, text, unfit
 from hubstack.model import ImageRef, Layout, Settings
 from hubstack.spelling import quote
 from hubstack.yamlfile import Document
@@ -31,7 +31,7 @@ def _requirement(value: object) -> str:
     line = text(value)
     clauses = [_CLAUSE.fullmatch(clause.strip()) for clause in line.split(",")]
     if not all(clauses):
-        raise Fault(f"must be comparisons with a version, not {quote(line)}", 'Write ">=0.1" or ">=0.1,<2".')
+        raise unfit(line, 'one or several comparisons, as ">=0.1,<2"')
     from importlib.metadata import version  # slow to import, and not every project asks
 
     ours = version("hubstack")
@@ -54,16 +54,16 @@ def _registry(value: object) -> ImageRef:
     line = text(value)
     ref = parse_image(line)
     if ref.tag or ref.digest:
-        raise Fault(f"must have neither tag nor digest, as {quote(line)} has", "Write HOST/PREFIX.")
+        raise Fault(f"is {quote(line)}, with a tag or a digest", "Write HOST/PREFIX.")
     if "/" not in line or not line.startswith(ref.host):
-        raise Fault(f"must be HOST/PREFIX, not {quote(line)}", "Write the host, docker.io too.")
+        raise unfit(line, "HOST/PREFIX", "Docker Hub's host is docker.io.")
     return ref
 
 
 def _platform(value: object) -> str:
     line = text(value)
     if not _PLATFORM.fullmatch(line):
-        raise Fault(f"must be a platform, as linux/amd64, not {quote(line)}")
+        raise unfit(line, "a platform, as linux/amd64")
     return line
 
 
@@ -78,7 +78,7 @@ _assembly = choice(Assembly)
 def _chain(value: object) -> object:
     assembly = _assembly.parse(value)
     if assembly is Assembly.MERGE:
-        raise Fault('can\'t be "merge" yet: this version builds chains only', "Write `assembly: chain`, or remove it.")
+        raise Fault('is "merge", which this version of hubstack can\'t do', "Write `assembly: chain`, or remove it.")
     return assembly
 
 
@@ -103,7 +103,7 @@ class SettingsForm(FileForm):
     platforms: Annotated[Unique[Annotated[str, scalar("platform", _platform, f"^{_PLATFORM.pattern}$")]], Some] = Field(
         ("linux/amd64",), description="What every image is built for."
     )
-    assembly: Annotated[Assembly, Kind(_chain, _assembly.schema)] = Field(
+    assembly: Annotated[Assembly, Kind(_chain, {"enum": ["chain"], "title": "`chain`"})] = Field(
         Assembly.CHAIN,
         description="How layers are put together: `chain` builds each from the one below. `merge` comes later.",
     )

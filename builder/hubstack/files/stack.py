@@ -95,7 +95,7 @@ def _axis_faults(axis: str, source: Source) -> Iterator[Problem]:
     try:
         check_variable(axis)
     except Fault as fault:
-        yield Problem(position=position, what=f"the axis {quote(axis)} {fault.what}", remedy=fault.remedy)
+        yield Problem(position=position, what=f"a name in matrix {fault.what}", remedy=fault.remedy)
     if ("values", axis) in source.keys:
         what = f"{axis} is an axis of the matrix and stands in {source.key('values', axis)}, too"
         yield Problem(position=position, what=what, remedy="Keep one of them.")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hubstack.errors import Problem
-from hubstack.files.scalar import Fault, noun
+from hubstack.files.scalar import Fault, noun, unfit
 from hubstack.model import Key, Source
 from hubstack.spelling import CONTROL, did_you_mean, enumerate_words, quote
 from hubstack.value import FALSE, TRUE, parse_bool
@@ -38,7 +38,7 @@ _SCALARS = {  # kind → how a message calls it
     "bool": "true or false",
     "int": "a whole number",
     "float": "a number",
-    "bytes": "a size, as 512M, 2G or 1.5T",
+    "bytes": "a size, as 512M, 2G or 1.5T (KubeSpawner knows no Gi)",
     "text": "a text",
 }
 _KINDS = {**_SCALARS, "texts": "a list of texts", "list": "a list", "dict": "a mapping"}
@@ -98,7 +98,7 @@ def parse_trait(name: str, value: Data) -> object:
         case str() if not _SCALARS.keys().isdisjoint(kinds):
             return _scalar(value, kinds)
     wanted = enumerate_words(_KINDS[kind] for kind in kinds if kind != "function")
-    raise Fault(f"must be {wanted}, not {noun(value)}")
+    raise unfit(value, wanted)
 
 
 def _scalar(value: str, kinds: Sequence[str]) -> object:
@@ -113,8 +113,7 @@ def _scalar(value: str, kinds: Sequence[str]) -> object:
         return int(value) if value.isdigit() else str(value)
     if kind == "bool" and value.lower() in (*TRUE, *FALSE):
         return parse_bool(value)
-    remedy = "KubeSpawner knows K, M, G and T." if kind == "bytes" else ""
-    raise Fault(f"must be {_SCALARS[kind]}, not {quote(value)}", remedy)
+    raise unfit(value, _SCALARS[kind])
 
 
 def _number(text: str) -> float:
@@ -123,7 +122,7 @@ def _number(text: str) -> float:
 
 def _text(value: Data, at: tuple[Key, ...]) -> str:
     if not isinstance(value, str):
-        raise Fault(f"must hold texts, not {noun(value)}", at=at)
+        raise Fault(f"holds {noun(value)}", "It must hold texts.", at=at)
     if match := CONTROL.search(value.replace("\n", " ")):
         raise Fault(f"holds the control character {quote(match[0])}", "Remove it.", at=at)
     return str(value)

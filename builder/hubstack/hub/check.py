@@ -1,10 +1,13 @@
-"""What can be wrong with hubs that no single file shows: each rule keeps off something that breaks on a JupyterHub."""
+"""What can be wrong with hubs and shows only when stacks and hubs are seen together.
+
+Each rule keeps off something that breaks on a JupyterHub. What a hub's file shows by itself, ``files.hub`` finds.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
@@ -14,7 +17,7 @@ from hubstack.hub.configmap import EMITTED, Emitted, Past, render_configmap, siz
 from hubstack.hub.expression import expression_faults, is_image_prefix
 from hubstack.hub.key import LABEL_LENGTH, key_fault, puller_name
 from hubstack.hub.profiles import values
-from hubstack.model import Digest, Fingerprint, Graph, Hub, ImageRef, Key, Position, Project
+from hubstack.model import Digest, Fingerprint, Graph, Hub, ImageRef, Position, Project
 from hubstack.names import Names
 from hubstack.spelling import CONTROL, did_you_mean, enumerate_words, quote
 
@@ -23,7 +26,6 @@ LONG_DESCRIPTION = 55
 """Characters that fancy-profiles shows of a choice's description, on one line."""
 
 _MARKUP = re.compile("[<>{}]")
-_IMAGE_TRAITS = {"image", "image_spec", "singleuser_image_spec"}  # the last two set the first
 _STAND_IN = "0" * 64
 
 
@@ -37,9 +39,14 @@ def check_hubs(project: Project, graph: Graph, emitted: Mapping[str, Emitted] | 
 
 def _hub_problems(project: Project, graph: Graph, hub: Hub, emitted: Emitted | None) -> list[Problem]:
     offers, unresolved = resolve_offers(project, graph, hub, emitted)
-    problems = [*unresolved, *_profile_problems(hub), *_choice_problems(hub, offers), *_expression_problems(hub)]
+    problems = [
+        *_channel_problems(hub, project.settings.channels),
+        *unresolved,
+        *_choice_problems(hub, offers),
+        *_expression_problems(hub),
+    ]
     if not _has_error(unresolved):  # what is only spelt wrong there would be missed here
-        problems += [*_entry_problems(hub, offers), *_vanished(hub, offers, emitted or Emitted())]
+        problems += [*_retired_problems(hub, offers), *_vanished(hub, offers, emitted or Emitted())]
     if not _has_error(problems):
         problems += _size_problems(project, hub, offers)
     return problems
@@ -61,54 +68,13 @@ def _same_configmap(hubs: Iterable[Hub]) -> Iterator[Problem]:
             )
 
 
-# --- profiles ----------------------------------------------------------------------------------------------------------
-
-
-def _profile_problems(hub: Hub) -> Iterator[Problem]:
-    if not hub.profiles:
-        yield Problem(position=hub.source.at(), what="this hub has no profiles", remedy="Write at least one.")
-    slugs = [profile.slug for profile in hub.profiles]
-    for index, profile in enumerate(hub.profiles):
-        if profile.slug in slugs[:index]:
-            yield Problem(
-                position=hub.source.at("profiles", index, "slug"),
-                what=f"two profiles have the slug {quote(profile.slug)}, and launchers know only the first",
-                remedy="Change one.",
-            )
-        if not profile.stacks and not any(one.profile == profile.slug for one in hub.external):
-            yield Problem(
-                position=hub.source.at("profiles", index),
-                what=f"profile {quote(profile.slug)} offers no image",
-                remedy="List stacks.",
-            )
-        if profile.build and not profile.unlisted:
-            yield Problem(
-                position=hub.source.at("profiles", index, "build"),
-                what=f"profile {quote(profile.slug)} has `build` without `unlisted`, and launchers then show neither",
-                remedy="Write `unlisted: true`, too: what was built is started as an unlisted image.",
-            )
-        yield from _override_problems(hub, index)
-        for text, field in ((profile.title, "title"), (profile.description, "description")):
-            yield from _text_problems(text, hub.source.at("profiles", index, field))
-
-
-def _override_problems(hub: Hub, index: int) -> Iterator[Problem]:
-    profile = hub.profiles[index]
-    overrides: dict[tuple[Key, ...], Mapping[str, object]] = {("override",): profile.override}
-    overrides |= {("resources", number): one.override for number, one in enumerate(profile.resources)}
-    for place, override in overrides.items():
-        for trait in sorted(_IMAGE_TRAITS & set(override)):
-            yield Problem(
-                position=hub.source.at("profiles", index, *place, trait),
-                what=f"{trait} would replace the image that people choose",
-                remedy="Offer it under `stacks` or `external`.",
-            )
-    marked = [number for number, one in enumerate(profile.resources) if one.default]
-    for number in marked[1:]:
+def _channel_problems(hub: Hub, channels: Sequence[str]) -> Iterator[Problem]:
+    """A hub may stay on an old channel, which has a date in its name; without a digit it is a word spelt wrong."""
+    if hub.follow not in channels and not re.search("[0-9]", hub.follow):
         yield Problem(
-            position=hub.source.at("profiles", index, "resources", number, "default"),
-            what=f"two resources of profile {quote(profile.slug)} are the default, and launchers take the first",
-            remedy="Keep one `default: true`.",
+            position=hub.source.at("follow"),
+            what=f"unknown channel {quote(hub.follow)}{did_you_mean(hub.follow, channels)}",
+            remedy=f"hubstack.yaml has {enumerate_words(channels, 'and')}.",
         )
 
 
@@ -173,14 +139,11 @@ def _key_problems(offer: Offer, profile: int) -> Iterator[Problem]:
 
 
 def _collision(first: Offer, second: Offer) -> Problem:
+    what = f"{first.id} and {second.id} have the same key {quote(second.key)} in profile {quote(second.profile)}"
+    remedy = "Rename one."
     if second.retired:
-        what = f"the retired key {quote(second.key)} is {'retired twice' if first.retired else 'still offered'}"
-        return Problem(position=second.position, what=what, remedy="Remove this entry.")
-    return Problem(
-        position=second.position,
-        what=f"{first.id} and {second.id} have the same key {quote(second.key)} in profile {quote(second.profile)}",
-        remedy="Rename one.",
-    )
+        what, remedy = f"the retired key {quote(second.key)} is still offered", "Remove this entry."
+    return Problem(position=second.position, what=what, remedy=remedy)
 
 
 def _text_problems(text: str, position: Position) -> Iterator[Problem]:
@@ -198,89 +161,63 @@ def _expression_problems(hub: Hub) -> Iterator[Problem]:
     prefix_is_good = not hub.image_prefix or is_image_prefix(hub.image_prefix)
     if not prefix_is_good:
         yield Problem(
-            position=hub.source.at("image_prefix"),
+            position=hub.source.at("hub", "image_prefix"),
             what=f"no image's name begins with {quote(hub.image_prefix)}",
             remedy="Write BinderHub's image_prefix, as registry.example/team/hub-.",
         )
     if hub.unlisted_regex:
-        for fault in expression_faults(
+        position = hub.source.at("unlisted_regex")
+        for fault, remedy in expression_faults(
             hub.unlisted_regex, image_prefix=hub.image_prefix, built=built and prefix_is_good
         ):
-            yield Problem(
-                position=hub.source.at("unlisted_regex"),
-                what=f"the regular expression {fault}",
-                remedy=r"Use only (?:…), (?=…) and (?!…) of the groups with ?, [0-9] for \d, and \- and \/ in sets; "
-                "or leave it out: then every image with a tag or a digest passes.",
-            )
+            yield Problem(position=position, what=f"the regular expression {fault}", remedy=remedy)
 
 
 # --- keys that were given out ------------------------------------------------------------------------------------------
 
 
-def _entry_problems(hub: Hub, offers: tuple[Offer, ...]) -> Iterator[Problem]:
-    """Of what stands outside profiles and names one."""
-    for index, retired in enumerate(hub.retired):
-        yield from _unknown_profile(hub, ("retired", index), retired.profile) or _successor_problems(hub, index, offers)
-    for index, external in enumerate(hub.external):
-        yield from _unknown_profile(hub, ("external", index), external.profile)
-        if external.image.digest is None:
-            yield Problem(
-                position=hub.source.at("external", index, "image"),
-                what=f"{external.image} names no digest, and a tag may be moved to another image",
-                remedy="Write name:tag@sha256:….",
-            )
-
-
-def _unknown_profile(hub: Hub, place: tuple[Key, ...], slug: str) -> list[Problem]:
-    slugs = [profile.slug for profile in hub.profiles]
-    if slug in slugs:
-        return []
-    what = f"unknown profile {quote(slug)}{did_you_mean(slug, slugs)}"
-    remedy = f"This hub has {enumerate_words(slugs, 'and')}."
-    return [Problem(position=hub.source.at(*place, "profile"), what=what, remedy=remedy)]
-
-
-def _successor_problems(hub: Hub, index: int, offers: tuple[Offer, ...]) -> Iterator[Problem]:
-    entry = hub.retired[index]
-    ours = [one for one in offers if one.profile == entry.profile]
-    live = [one.key for one in ours if not one.retired]
-    if entry.successor in live:
-        return
-    if any(one.key == entry.successor for one in ours):
-        what = f"successor {quote(entry.successor)} is retired itself"
-    else:
-        what = f"unknown successor {quote(entry.successor)}{did_you_mean(entry.successor, live)}"
-    remedy = f"Profile {entry.profile} has the keys {enumerate_words(live, 'and')}."
-    yield Problem(position=hub.source.at("retired", index, "successor"), what=what, remedy=remedy)
+def _retired_problems(hub: Hub, offers: tuple[Offer, ...]) -> Iterator[Problem]:
+    for index, entry in enumerate(hub.retired):
+        ours = [one for one in offers if one.profile == entry.profile]
+        live = [one.key for one in ours if not one.retired]
+        if entry.successor in live:
+            continue
+        if any(one.key == entry.successor for one in ours):
+            what = f"successor {quote(entry.successor)} is retired itself"
+        else:
+            what = f"unknown successor {quote(entry.successor)}{did_you_mean(entry.successor, live)}"
+        remedy = f"Keys in {entry.profile}: {', '.join(live)}."
+        yield Problem(position=hub.source.at("retired", index, "successor"), what=what, remedy=remedy)
 
 
 def _vanished(hub: Hub, offers: tuple[Offer, ...], emitted: Emitted) -> Iterator[Problem]:
     """A saved server keeps what its user chose, and KubeSpawner raises KeyError where that is gone."""
-    slugs = {profile.slug for profile in hub.profiles}
-    file = f"{EMITTED}/{hub.name}.yaml"
+    places = {profile.slug: index for index, profile in enumerate(hub.profiles)}
     for slug, options in emitted.profiles.items():
-        if slug not in slugs:
+        if slug not in places:
             yield Problem(
                 position=hub.source.at("profiles"),
                 what=f"profile {quote(slug)} is gone, and servers that were saved with it will not start",
-                remedy=f"Put it back under this slug (titles may change), or take it out of {file} when no server has it.",
+                remedy="Put it back under this slug (its title may change), "
+                f"or take it out of {EMITTED}/{hub.name}.yaml when no server has it.",
             )
             continue
+        position = hub.source.at("profiles", places[slug], "stacks")
         for option, choices in options.items():
             now = _keys(offers, slug, option)
             for key, past in choices.items():
                 if now and key not in now and not past.retired:
-                    yield _gone(hub, now, slug, key, past)
+                    yield _gone(now, slug, key, past, position)
 
 
-def _gone(hub: Hub, now: Mapping[str, Offer], slug: str, key: str, past: Past) -> Problem:
+def _gone(now: Mapping[str, Offer], slug: str, key: str, past: Past, position: Position) -> Problem:
     live = {name: one for name, one in now.items() if not one.retired}
     same_title = [name for name, one in live.items() if one.title == past.title]
     near = get_close_matches(key, live, n=1, cutoff=0.5)
     default = [name for name, one in live.items() if one.default]
     successor = next(iter((*same_title, *near, *default)))
     return Problem(
-        position=hub.source.at("retired"),
+        position=position,
         what=f"choice {quote(key)} of profile {quote(slug)} is gone, and servers that were saved with it will not start",
         remedy=f"Write under `retired:` the line `- {{profile: {slug}, key: {key}, successor: {successor}}}`.",
     )

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 from hubstack.errors import Problem, ProjectError, Severity
+from hubstack.graph import drafts
 from hubstack.hub.configmap import Emitted, retired_title
 from hubstack.hub.key import key_of, number_keys, numbers_given
 from hubstack.model import Graph, Hub, Image, ImageRef, Position, Profile, Project, Value, Variable
 from hubstack.spelling import did_you_mean, enumerate_words, quote
-from hubstack.value import FALSE, TRUE, value_text
+from hubstack.value import value_text
 
 _MANY = 8  # names that an error lists before it says that there are more
 
@@ -63,8 +64,9 @@ def resolve_offers(
     found: list[Offer] = []
     problems: list[Problem] = []
     past = emitted or Emitted()
+    shelf = _Shelf.of(project, graph)
     for index, profile in enumerate(hub.profiles):
-        images = [*_built(project, graph, hub, index, problems), *_external(hub, profile)]
+        images = [*_built(shelf, hub, index, problems), *_external(hub, profile)]
         if hub.prefixed_keys:
             images = _numbered(images, past, profile, hub.source.at("profiles", index, "stacks"), problems)
         images = _with_default(images, profile, hub.source.at("profiles", index, "default"), problems)
@@ -76,38 +78,59 @@ def resolve_offers(
 # --- what patterns mean ------------------------------------------------------------------------------------------------
 
 
-def _built(project: Project, graph: Graph, hub: Hub, profile: int, problems: list[Problem]) -> Iterator[Offer]:
+@dataclass(frozen=True, kw_only=True)
+class _Shelf:
+    """What there is to offer: (stack, variant) → its image, in the graph's order; and which are drafts."""
+
+    project: Project
+    graph: Graph
+    images: Mapping[tuple[str, str], Image]
+    drafts: Mapping[str, str]
+
+    @classmethod
+    def of(cls, project: Project, graph: Graph) -> _Shelf:
+        images: dict[tuple[str, str], Image] = {}
+        for one in graph.images:  # of several platforms, the first
+            images.setdefault((one.variant.stack, one.variant.name), one)
+        return cls(project=project, graph=graph, images=images, drafts=drafts(project, graph))
+
+    def matching(self, pattern: str) -> list[Image]:
+        stack, _, variant = pattern.partition("/")
+        names = [name for name in self.images if fnmatchcase(name[0], stack) and fnmatchcase(name[1], variant or "*")]
+        return [self.images[name] for name in names]
+
+    def title_parts(self, image: Image) -> tuple[tuple[str, Position], ...]:
+        """The stack's title and a label for each axis of its matrix, each with the place that is to blame for it."""
+        stack = self.project.stacks[image.variant.stack]
+        layers = [self.graph.nodes[node].layer for node in self.graph.lineage[image.node]]
+        variables = {name: one for layer in layers for name, one in self.project.layers[layer].variables.items()}
+        axes = image.variant.axes.items()
+        labels = ((_label(name, value, variables.get(name)), stack.source.at("matrix", name)) for name, value in axes)
+        return ((stack.title, stack.source.at("title")), *labels)
+
+
+def _built(shelf: _Shelf, hub: Hub, profile: int, problems: list[Problem]) -> Iterator[Offer]:
     """A variant that several patterns match stands where the first of them stands."""
-    images: dict[tuple[str, str], Image] = {}
-    for one in graph.images:  # of several platforms, the first
-        images.setdefault((one.variant.stack, one.variant.name), one)
-    seen: dict[tuple[str, str], Position] = {}
+    seen: dict[str, tuple[Image, Position]] = {}
     for index, pattern in enumerate(hub.profiles[profile].stacks):
         position = hub.source.at("profiles", profile, "stacks", index)
-        matched = [name for name in images if _matches(pattern, name)]
-        ready = [name for name in matched if not draft_reason(project, graph, images[name])]
-        if not ready:
-            problems.append(
-                _draft(project, graph, images[matched[0]], position)
-                if matched
-                else _unknown(pattern, list(images), position)
-            )
-        for name in ready:
-            seen.setdefault(name, position)
-    for name, position in seen.items():
-        yield _offer(project, graph, images[name], hub.profiles[profile].slug, position)
+        matched = shelf.matching(pattern)
+        ready = [image for image in matched if image.variant.id not in shelf.drafts]
+        if not matched:
+            problems.append(_unknown(pattern, list(shelf.images), position))
+        elif not ready:
+            problems.append(_draft(matched[0], shelf.drafts, position))
+        for image in ready:
+            seen.setdefault(image.variant.id, (image, position))
+    for image, position in seen.values():
+        yield _offer(shelf, image, hub.profiles[profile].slug, position)
 
 
-def _matches(pattern: str, name: tuple[str, str]) -> bool:
-    stack, _, variant = pattern.partition("/")
-    return fnmatchcase(name[0], stack) and fnmatchcase(name[1], variant or "*")
-
-
-def _offer(project: Project, graph: Graph, image: Image, profile: str, position: Position) -> Offer:
+def _offer(shelf: _Shelf, image: Image, profile: str, position: Position) -> Offer:
     variant = image.variant
-    stack = project.stacks[variant.stack]
+    stack = shelf.project.stacks[variant.stack]
     several = bool(stack.matrix.axes or stack.matrix.include)
-    parts = _title_parts(project, graph, image)
+    parts = shelf.title_parts(image)
     return Offer(
         profile=profile,
         key=key_of(stack.name, variant.name if several else None),
@@ -118,6 +141,14 @@ def _offer(project: Project, graph: Graph, image: Image, profile: str, position:
         position=position,
         texts=(*parts, (stack.description, stack.source.at("description"))),
     )
+
+
+def _label(name: str, value: Value, variable: Variable | None) -> str:
+    """The labels of a list are those of its items."""
+    choices = variable.choices if variable else {}
+    items = value if isinstance(value, tuple) else (value_text(value),)
+    shown = ", ".join(choices.get(item, item) for item in items)
+    return shown if all(item in choices for item in items) else f"{name.replace('_', ' ')} {shown}"
 
 
 def _external(hub: Hub, profile: Profile) -> Iterator[Offer]:
@@ -154,19 +185,10 @@ def _resources(hub: Hub, profile: int) -> Iterator[Offer]:
         )
 
 
-def draft_reason(project: Project, graph: Graph, image: Image) -> str:
-    """Why the image is a draft, to follow "is a draft"; or nothing."""
-    if stack := project.stacks[image.variant.stack].draft:
-        return stack
-    nodes = [graph.nodes[node] for node in graph.lineage[image.node]]
-    layers = dict.fromkeys(name for node in nodes for name in (node.layer, *node.copies))
-    return next((f"layer {name}: {why}" for name in layers if (why := project.layers[name].draft)), "")
-
-
-def _draft(project: Project, graph: Graph, image: Image, position: Position) -> Problem:
+def _draft(image: Image, drafts: Mapping[str, str], position: Position) -> Problem:
     return Problem(
         position=position,
-        what=f"{image.variant.id} is a draft ({draft_reason(project, graph, image)}), and no hub offers drafts",
+        what=f"{image.variant.id} is a draft ({drafts[image.variant.id]}), and no hub offers drafts",
         remedy="Remove it here, or remove `draft`.",
     )
 
@@ -176,14 +198,14 @@ def _unknown(pattern: str, names: Sequence[tuple[str, str]], position: Position)
     variants = [name for owner, name in names if owner == stack]
     if variants:
         what = f"stack {quote(stack)} has no variant {quote(variant)}{did_you_mean(variant, variants)}"
-        return Problem(position=position, what=what, remedy=f"It has {_listed(variants)}.")
+        return Problem(position=position, what=what, remedy=f"Known: {_listed(variants)}.")
     stacks = list(dict.fromkeys(owner for owner, _ in names))
     if set("*?[") & set(pattern):
         what = f"{quote(pattern)} matches no stack and variant"
     else:
         what = f"unknown stack {quote(stack)}{did_you_mean(stack, stacks)}"
     return Problem(
-        position=position, what=what, remedy=f"There are {_listed(stacks)}." if stacks else "There are no stacks."
+        position=position, what=what, remedy=f"Known: {_listed(stacks)}." if stacks else "There are no stacks."
     )
 
 
@@ -191,35 +213,6 @@ def _listed(words: Sequence[str]) -> str:
     if len(words) <= _MANY:
         return enumerate_words(words, "and")
     return f"{', '.join(words[:_MANY])} and {len(words) - _MANY} more"
-
-
-# --- titles ------------------------------------------------------------------------------------------------------------
-
-
-def _title_parts(project: Project, graph: Graph, image: Image) -> tuple[tuple[str, Position], ...]:
-    """The stack's title and a label for each axis of its matrix, each with the place where it was written."""
-    stack = project.stacks[image.variant.stack]
-    layers = [graph.nodes[node].layer for node in graph.lineage[image.node]]
-    variables = {name: variable for layer in layers for name, variable in project.layers[layer].variables.items()}
-    labels = (
-        (_label(name, value, variables.get(name)), stack.source.at("matrix", name))
-        for name, value in image.variant.axes.items()
-    )
-    return ((stack.title, stack.source.at("title")), *labels)
-
-
-def _label(name: str, value: Value, variable: Variable | None) -> str:
-    choices = variable.choices if variable else {}
-    found = next((label for text, label in choices.items() if _means(text, value)), "")
-    shown = ", ".join(value) if isinstance(value, tuple) else value_text(value)
-    return found or f"{name.replace('_', ' ')} {shown}"
-
-
-def _means(text: str, value: Value) -> bool:
-    """Whether a choice is written for ``value``: ``yes`` is, for true."""
-    if isinstance(value, bool):
-        return text.lower() in (TRUE if value else FALSE)
-    return text == value_text(value)
 
 
 # --- keys, the default, and keys that were given up --------------------------------------------------------------------
@@ -247,11 +240,7 @@ def _with_default(live: Sequence[Offer], profile: Profile, position: Position, p
     """With exactly one default where there is any offer: without it, Helm's order of keys would choose."""
     chosen = next((one for one in live if one.id == profile.default), None)
     if chosen is None and profile.default:
-        of_stack = [one for one in live if one.stack == profile.default]
-        if len(of_stack) == 1:
-            chosen = of_stack[0]
-        else:
-            problems.append(_no_default(live, profile, position))
+        problems.append(_no_default(live, profile, position))
     chosen = chosen or next(iter(live), None)
     return [replace(one, default=one is chosen) for one in live]
 
@@ -262,7 +251,7 @@ def _no_default(live: Sequence[Offer], profile: Profile, position: Position) -> 
     return Problem(
         position=position,
         what=f"default {quote(profile.default)} is none of the choices of profile {quote(profile.slug)}{near}",
-        remedy=f"They are {_listed(ids)}." if ids else "It has none.",
+        remedy=f"Offered are {_listed(ids)}." if ids else "It has none.",
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from hubstack.model import ImageRef
 from hubstack.spelling import quote
@@ -22,7 +23,7 @@ ANY_IMAGE = (
 _LITERAL = r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|[nrt^$\\.*+?()\[\]{}|/])"
 _IN_CLASS = rf"(?:{_LITERAL}|\\-|[^\\\[\](){{}}/|\-])"
 _TOKEN = re.compile(
-    rf"(?P<set>\[\^?(?:{_IN_CLASS}(?:-{_IN_CLASS})?)+\])"
+    rf"(?P<set>\[(?:\^|(?!\^))(?:{_IN_CLASS}(?:-{_IN_CLASS})?)+\])"
     r"|(?P<open>\((?:\?[:=!]|(?!\?)))|(?P<close>\))|(?P<or>\|)"
     r"|(?P<quantifier>(?:[*+?]|\{[0-9]+(?:,[0-9]*)?\})\??)"
     rf"|(?P<literal>{_LITERAL}|[^\\\[\](){{}}|*+?])",
@@ -33,46 +34,62 @@ _HTML = set('"<>&')
 _COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def expression_faults(text: str, *, image_prefix: str = "", built: bool = False) -> Iterator[str]:
-    """What is wrong with a hub's expression, each to follow it in a sentence.
+Fault: TypeAlias = tuple[str, str]
+"""What is wrong, to follow "the regular expression", and how to mend it."""
 
-    ``built``: the hub builds images from repositories, whose names (``image_prefix`` at the front) are judged by it too.
-    """
-    syntax = next(_syntax_faults(text), "")
-    if syntax:
-        yield syntax
+_ANCHOR = "Begin with ^ and end with $; put alternatives into a group, ^(…|…)$."
+_SUBSET = r"Only (?:…), (?=…) and (?!…) may begin with (?; write [0-9] for \d, and \- and \/ in sets."
+_ASCII = "Leave them out: no image's name has them."
+_NARROWER = "Name what may stand there, as [a-z0-9]."
+
+
+def expression_faults(text: str, *, image_prefix: str = "", built: bool = False) -> Iterator[Fault]:
+    """``built``: the hub builds images from repositories, whose names (``image_prefix`` at the front) are judged, too."""
+    if fault := next(_syntax_faults(text), None):
+        yield fault
         return
     compiled = re.compile(text)
     if any(compiled.match(one) for one in ("", "a:1 b:1", "\n:1", "a\na:1", "a:1\na:1")):
-        yield "lets nothing, a space or a line break pass, and no image's name is or has that"
-    if built:
-        yield from _prefix_faults(compiled, image_prefix)
+        yield "lets an empty text, a space or a line break pass", _NARROWER
+    if not built:
+        return
+    if not image_prefix:
+        what = "judges what BinderHub builds, too, and nothing says how those images are named"
+        yield what, "Write BinderHub's image_prefix under `hub`."
+    elif compiled.match(built_image(image_prefix)) is None:
+        what = (
+            f"refuses what BinderHub builds, as {quote(built_image(image_prefix))}: no server from a repository starts"
+        )
+        yield what, f"Let names pass that begin with {image_prefix}."
 
 
-def _syntax_faults(text: str) -> Iterator[str]:
+def _syntax_faults(text: str) -> Iterator[Fault]:
     if not text.isascii() or not text.isprintable() or _HTML & set(text):
-        yield "has characters that are special in HTML or in no image's name (\", <, >, & and all but printable ASCII)"
+        yield "has a character that is special in HTML or none of printable ASCII", _ASCII
     if not text.startswith("^") or not text.endswith("$") or text.endswith(r"\$"):
-        yield "is not anchored: it must begin with ^ and end with $"
+        yield "is not anchored", _ANCHOR
     yield from _token_faults(text)
     try:
         re.compile(text)
     except re.error as error:
-        yield f"is no regular expression: {error}"
+        yield f"is none: {error}", "Put a backslash before what stands for itself."
 
 
-def _token_faults(text: str) -> Iterator[str]:
+def _token_faults(text: str) -> Iterator[Fault]:
     opened: list[str] = []
     before = ""  # the kind of the token before this one; "look" after a closed lookahead
     at = 0
     while at < len(text):
         token = _TOKEN.match(text, at)
         kind = token.lastgroup if token else None
-        if token is None or (kind == "quantifier" and before in {"quantifier", "look"}) or _DOUBLED.search(_set(token)):
-            yield f"has at character {at + 1} ({quote(text[at : at + 6])}) what browsers and Python read differently"
+        if token is None or (kind == "quantifier" and before in {"quantifier", "look"}) or _has_operator(token):
+            yield (
+                f"has at character {at + 1} ({quote(text[at : at + 6])}) what browsers and Python read differently",
+                _SUBSET,
+            )
             return
         if kind == "or" and not opened:
-            yield "is not anchored: put the alternatives into a group, ^(…|…)$"
+            yield "is not anchored", _ANCHOR
         if kind == "open":
             opened.append(token[0])
         before = kind or ""
@@ -81,17 +98,8 @@ def _token_faults(text: str) -> Iterator[str]:
         at = token.end()
 
 
-def _set(token: re.Match[str]) -> str:
-    return token["set"] or ""
-
-
-def _prefix_faults(compiled: re.Pattern[str], image_prefix: str) -> Iterator[str]:
-    if not image_prefix:
-        yield "would judge what BinderHub builds, too, and nothing says how those images are named"
-        return
-    image = built_image(image_prefix)
-    if compiled.match(image) is None:
-        yield f"refuses what BinderHub builds: every server from a repository would fail, as {quote(image)} would"
+def _has_operator(token: re.Match[str]) -> bool:
+    return _DOUBLED.search(token["set"] or "") is not None
 
 
 def built_image(image_prefix: str) -> str:

@@ -23,14 +23,14 @@ with tempfile.TemporaryDirectory() as scratch:
         np.arange(12.0).reshape(3, 4), dims=("y", "x"), coords={"y": [2.0, 1.0, 0.0], "x": [0.0, 1.0, 2.0, 3.0]}
     ).rio.write_crs("EPSG:4326")
     grid.rio.to_raster(pathlib.Path(scratch, "grid.tif"))
-    raster = rioxarray.open_rasterio(pathlib.Path(scratch, "grid.tif"))
-    assert raster.rio.crs.to_epsg() == 4326
-    assert float(raster.sum()) == 66
+    with rioxarray.open_rasterio(pathlib.Path(scratch, "grid.tif")) as raster:
+        assert raster.rio.crs.to_epsg() == 4326
+        assert float(raster.sum()) == 66
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # netCDF4's own about NumPy's size
         xr.Dataset({"grid": grid.drop_vars("spatial_ref")}).to_netcdf(pathlib.Path(scratch, "grid.nc"), engine="netcdf4")
-        lazy = xr.open_dataset(pathlib.Path(scratch, "grid.nc"), chunks={"x": 2})
-    assert float(lazy["grid"].mean().compute()) == 5.5
+        with xr.open_dataset(pathlib.Path(scratch, "grid.nc"), chunks={"x": 2}) as lazy:
+            assert float(lazy["grid"].mean().compute()) == 5.5
 
     print("metres", round(again.geometry[0].x), "of", len(again), "layers", *layers)

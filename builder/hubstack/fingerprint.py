@@ -1,0 +1,185 @@
+"""What identifies a node, and nothing else does. The list, in this order:
+
+======== ===================== ==========================================================================
+kind     name                  value
+======== ===================== ==========================================================================
+format                         FORMAT: how hubstack builds; raised when the same inputs give another image
+docker   Dockerfile            sha256 of its text
+file     path in the context   sha256 of the content and ``x`` if executable, or ``-> target`` of a link
+argument name                  the build argument's value
+platform                       ``linux/amd64``
+epoch                          the layer's refresh epoch in the lock
+pin      distribution          version and sha256 of its hashes
+image    reference             digest of an upstream image that the Dockerfile names
+base     suite, variant, …     what mmdebstrap is asked for
+parent   node id               fingerprint
+copy     layer                 fingerprint
+======== ===================== ==========================================================================
+
+Left out: mtimes, host paths, tags, commit ids, labels, titles, owners and *tests* (they have a fingerprint of their own).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hubstack.model import Fingerprint, Graph, Layer, Node, Rendered, SourceFile
+
+FORMAT = 1
+
+_FROM_FILES = frozenset({"docker", "file", "argument", "base", "pin"})
+_MOST_REASONS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    kind: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    fingerprint: Fingerprint
+    facts: tuple[Fact, ...]
+
+
+def fingerprints(graph: Graph, rendered: Mapping[str, Rendered], epochs: Mapping[str, str]) -> Mapping[str, Identity]:
+    """The identity of every node in ``rendered``, which holds with each node all that it stands on."""
+    found: dict[str, Identity] = {}
+    for node in graph.nodes.values():
+        if node.id in rendered:
+            facts = tuple(_facts(node, rendered[node.id], epochs, found))
+            found[node.id] = Identity(
+                fingerprint=Fingerprint(_sum([[f.kind, f.name, f.value] for f in facts])), facts=facts
+            )
+    return found
+
+
+def _facts(node: Node, rendered: Rendered, epochs: Mapping[str, str], below: Mapping[str, Identity]) -> Iterator[Fact]:
+    yield Fact(kind="format", name="", value=str(FORMAT))
+    yield Fact(kind="docker", name="Dockerfile", value=_sha256(rendered.dockerfile.encode()))
+    pinned = {"requirements.txt"} if rendered.pins else set()  # written from the pins, which say it better
+    yield from (_file_fact(one) for one in rendered.context if one.path not in pinned)
+    yield from (Fact(kind="argument", name=name, value=value) for name, value in sorted(rendered.arguments.items()))
+    yield Fact(kind="platform", name="", value=node.platform)
+    if node.layer in epochs:
+        yield Fact(kind="epoch", name="", value=epochs[node.layer])
+    for pin in rendered.pins:
+        yield Fact(kind="pin", name=pin.name, value=f"{pin.version} {_sum(list(pin.hashes))}")
+    yield from (Fact(kind="image", name=name, value=digest) for name, digest in sorted(rendered.upstream.items()))
+    if (bootstrap := rendered.bootstrap) is not None:
+        yield Fact(kind="base", name="suite", value=bootstrap.suite)
+        yield Fact(kind="base", name="variant", value=bootstrap.variant)
+        yield Fact(kind="base", name="include", value=" ".join(bootstrap.include))
+    yield from (Fact(kind="parent", name=one, value=below[one].fingerprint) for one in node.parents)
+    for layer, one in sorted(node.copies.items()):
+        yield Fact(kind="copy", name=layer, value=below[one].fingerprint)
+
+
+def _file_fact(file: SourceFile) -> Fact:
+    if file.link is not None:
+        return Fact(kind="file", name=file.path, value=f"-> {file.link}")
+    return Fact(kind="file", name=file.path, value=_sha256(file.content) + (" x" if file.executable else ""))
+
+
+def test_fingerprint(layers: Sequence[Layer], hub_test: bool, harness: str) -> str:
+    """32 hex digits over the tests of ``layers`` (lowest first) with their files, the hub test, and the harness.
+
+    Positions don't count: moving a test in its file is no change.
+    """
+    tests = [
+        [
+            layer.name,
+            [[one.run, one.stdout, one.exit_code, one.network, one.timeout_s] for one in layer.tests],
+            [
+                [fact.name, fact.value]
+                for path, file in sorted(layer.files.items())
+                if path.startswith("tests/")
+                for fact in [_file_fact(file)]
+            ],
+        ]
+        for layer in layers
+        if layer.tests
+    ]
+    return _sum([harness, hub_test, tests])[:32]
+
+
+test_fingerprint.__test__ = False  # type: ignore[attr-defined]  # pytest would collect a function of this name
+
+
+def difference(
+    old: Iterable[Fact], old_sources: Mapping[str, str], new: Iterable[Fact], new_sources: Mapping[str, str]
+) -> str:
+    """Why a node that was built from ``old`` is to be built from ``new``: the file, lock line or parent, most telling
+    first.
+
+    ``sources`` map project files to the sha256 of their content. A file that changed without an effect, as by a comment
+    in an apt.txt, is not named.
+    """
+    before = {(fact.kind, fact.name): fact.value for fact in old}
+    after = {(fact.kind, fact.name): fact.value for fact in new}
+    changed = [key for key in dict.fromkeys([*after, *before]) if before.get(key) != after.get(key)]
+    own = any(kind in _FROM_FILES for kind, _ in changed)
+    reasons = [*(_changed_files(old_sources, new_sources) if own else ())]
+    reasons += filter(None, (_reason(*key, before.get(key, ""), after.get(key, "")) for key in changed))
+    if not reasons:
+        return "hubstack writes another Dockerfile or build script" if changed else "its build is no longer there"
+    more = f", and {len(reasons) - _MOST_REASONS} more" if len(reasons) > _MOST_REASONS else ""
+    return ", ".join(reasons[:_MOST_REASONS]) + more
+
+
+def _changed_files(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for path in sorted({*old, *new}):
+        if path not in new:
+            yield f"{path} removed"
+        elif path not in old:
+            yield f"{path} added"
+        elif old[path] != new[path]:
+            yield f"{path} changed"
+
+
+def _reason(kind: str, name: str, was: str, now: str) -> str:
+    """What a changed fact says to people; nothing where the project's file behind it says it."""
+    match kind:
+        case "format":
+            return "this hubstack builds in another way"
+        case "pin":
+            return _moved(name, was.partition(" ")[0], now.partition(" ")[0])
+        case "epoch":
+            return _moved("its refresh epoch", was, now)
+        case "image":
+            return _moved(name, was, now)
+        case "base":
+            return f"{name} is {now or 'gone'}, was {was or 'none'}"
+        case "parent":
+            return f"{name} changes"
+        case "copy":
+            return f"{name}, which it copies from, changes"
+        case _:
+            return ""
+
+
+def _moved(name: str, was: str, now: str) -> str:
+    if was == now:
+        return f"{name} has other files in hubstack.lock"
+    if not was or not now:
+        return f"{name} {now} added to hubstack.lock" if now else f"{name} {was} removed from hubstack.lock"
+    return f"{name} {_short(was)} → {_short(now)} in hubstack.lock"
+
+
+def _short(value: str) -> str:
+    return value[:19] if value.startswith("sha256:") else value
+
+
+@lru_cache(maxsize=4096)  # the nodes of one layer share its files
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sum(value: object) -> str:
+    return _sha256(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())

@@ -1,0 +1,105 @@
+"""From which line of which template each line of a rendered text came.
+
+It is carried through Jinja by marks, ``\\x01PATH:LINE\\x02``, that the lexer puts in front of each line of a
+template's text and ``separate`` takes out again. Text inside macros, calls and ``set`` blocks gets none, so that
+templates can compare and cut what they captured; such lines count as the line that printed them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jinja2.ext import Extension
+from jinja2.lexer import Token, TokenStream
+
+from hubstack.model import Position
+
+_MARK = re.compile("\x01([^\x01\x02\n]*?):([0-9]+)\x02")
+_LEFT_OVER = re.compile("[\x01\x02]")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Rendered text, and for each of its lines the file and line behind it."""
+
+    text: str
+    origins: tuple[tuple[str, int], ...]
+
+    def lines(self) -> Iterator[tuple[str, Position]]:
+        for line, (path, number) in zip(self.text.split("\n"), self.origins, strict=True):
+            yield line, Position(path=path, line=number)
+
+
+def verbatim(text: str, path: str) -> Text:
+    return Text(text, tuple((path, line) for line in range(1, text.count("\n") + 2)))
+
+
+def mark(path: str, line: int) -> str:
+    """Makes the line that it stands in, and those behind it, count as ``path``'s line."""
+    return f"\x01{path}:{line}\x02"
+
+
+def separate(rendered: str, path: str) -> Text:
+    """Take the marks out; a line counts as the last mark in front of its first visible character."""
+    lines, origins = [], []
+    place = (path, 1)
+    for line in rendered.split("\n"):
+        at, begun = place, False
+        for match in _MARK.finditer(line):
+            place = (match[1], int(match[2]))
+            begun = begun or bool(_MARK.sub("", line[: match.start()]).strip())
+            at = at if begun else place
+        lines.append(_LEFT_OVER.sub("", _MARK.sub("", line)))
+        origins.append(at)
+    return Text("\n".join(lines), tuple(origins))
+
+
+class Origins(Extension):
+    """Marks the lines of the templates whose names are in the environment's ``marked``."""
+
+    def filter_stream(self, stream: TokenStream) -> TokenStream | Iterator[Token]:
+        name = stream.name or ""
+        return _marked(stream, name) if self.environment.is_marked(name) else stream  # type: ignore[attr-defined]
+
+
+def _marked(stream: TokenStream, path: str) -> Iterator[Token]:
+    depth = 0  # of blocks whose text is captured
+    for token in stream:
+        if token.type == "data":
+            yield token if depth else Token(token.lineno, "data", _mark_lines(token, path))
+            continue
+        if token.type == "variable_begin" and not depth:
+            yield Token(token.lineno, "data", mark(path, token.lineno))
+        if token.type != "block_begin":
+            yield token
+            continue
+        block = list(_until_end(token, stream))
+        opened = _captures(block)
+        if opened > 0 and not depth:
+            yield Token(token.lineno, "data", mark(path, token.lineno))
+        depth += opened
+        yield from block
+
+
+def _until_end(first: Token, stream: TokenStream) -> Iterator[Token]:
+    yield first
+    for token in stream:
+        yield token
+        if token.type == "block_end":
+            return
+
+
+def _captures(block: list[Token]) -> int:
+    """1 where a block begins to capture its text, -1 where one ends to, else 0."""
+    word = block[1].value if len(block) > 1 else ""
+    if word in ("endmacro", "endcall", "endfilter", "endset"):
+        return -1
+    inline = word == "set" and any(token.type == "assign" for token in block)
+    return int(word in ("macro", "call", "filter", "set") and not inline)
+
+
+def _mark_lines(token: Token, path: str) -> str:
+    lines = token.value.split("\n")
+    return "\n".join(f"{mark(path, token.lineno + number)}{line}" for number, line in enumerate(lines))

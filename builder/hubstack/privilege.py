@@ -1,0 +1,93 @@
+"""Where a rendered Dockerfile must be root: in front of hubstack's own RUNs, and only there.
+
+The macros can't know who the user is where they are called. They leave a line, ``packages.BEGIN``; it becomes ``USER
+root`` and ``ARG SOURCE_DATE_EPOCH`` where these are not in force yet, and the user who was there before comes back in
+front of the next RUN that is not ours, and at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hubstack.dockerfile import DockerfileError, Instruction, parse_dockerfile
+from hubstack.origin import Text
+from hubstack.packages import BEGIN
+from hubstack.rule import IMAGE_USER
+
+_Line = tuple[str, tuple[str, int]]
+
+
+@dataclass(slots=True)
+class _State:
+    base: bool  # a base's parent is an upstream image or a bare file system: nobody knows its user
+    user: str | None = None
+    owed: str | None = None  # the user to bring back
+    epoch: bool = False
+    ours: bool = False  # the next instruction is hubstack's own
+    stages: dict[str, str | None] = field(default_factory=dict)
+
+    def raise_(self) -> list[str]:
+        """What goes in front of hubstack's own RUN."""
+        lines = []
+        if self.user != "root":
+            lines.append("USER root")
+            self.owed = self.owed or self.user
+        if not self.epoch:
+            lines.append("ARG SOURCE_DATE_EPOCH")
+        self.user, self.epoch, self.ours = "root", True, True
+        return [*lines, ""] if lines else []
+
+    def meet(self, one: Instruction) -> str | None:
+        """Take note of an instruction; the user to bring back in front of it, if any."""
+        restored = None
+        if one.name == "RUN" and not self.ours:
+            restored, self.owed = self.owed, None
+            self.user = restored or self.user
+        self.ours = False
+        if one.name == "USER":
+            self.user, self.owed = one.text, None
+        elif one.name == "ARG" and one.words[0].partition("=")[0] == "SOURCE_DATE_EPOCH":
+            self.epoch = bool(self.stages) or self.epoch
+        elif one.name == "FROM":
+            self._begin_stage(one.words)
+        return restored
+
+    def _begin_stage(self, words: Sequence[str]) -> None:
+        outside = IMAGE_USER if words[0] == "parent" and not self.base else None
+        self.user = self.stages.get(words[0], outside)
+        self.owed, self.epoch = None, False
+        self.stages[words[-1]] = self.user
+
+
+def with_privileges(text: Text, *, base: bool) -> Text:
+    """The finished Dockerfile; blank lines in a row, which conditions leave, become one."""
+    try:
+        begins = {one.line: one for one in parse_dockerfile(text.text).instructions}
+    except DockerfileError:  # the rules say so at the right line
+        begins = {}
+    state, out, inside = _State(base), [], 0
+    for number, (line, origin) in enumerate(zip(text.text.split("\n"), text.origins, strict=True), start=1):
+        if number > inside and line.strip() == BEGIN:
+            out += [(one, origin) for one in state.raise_()]
+            continue
+        if (one := begins.get(number)) is not None:
+            inside = one.end
+            _restore(out, state.meet(one))
+        if number <= inside or line.strip() or (out and out[-1][0].strip()):
+            out.append((line, origin))
+    _restore(out, state.owed)
+    while out and not out[-1][0].strip():
+        out.pop()
+    return Text("\n".join(line for line, _ in out) + "\n", tuple(origin for _, origin in out))
+
+
+def _restore(out: list[_Line], user: str | None) -> None:
+    """Behind the last instruction, in front of the comment that belongs to the next one."""
+    if user is None:
+        return
+    at = len(out)
+    while out[at - 1][0].lstrip().startswith("#") or not out[at - 1][0].strip():
+        at -= 1
+    origin = out[at - 1][1]
+    out[at:at] = [("", origin), (f"USER {user}", origin)]

@@ -1,0 +1,55 @@
+#!/bin/sh
+# run.sh [apt] <SCRIPT: runs SCRIPT as one build step that leaves the same bytes every time it is run.
+#
+# hubstack puts this file into every build context. /tmp is a tmpfs while a step runs; nothing below it reaches the image.
+set -eu
+
+# What is newer than this was written by this step. BuildKit mounted /tmp just now, and at the same time it may have made
+# /etc/hosts or another mount's place, which changes a folder's date; the second is for that and for the clock's tick.
+touch -d "@$(($(stat -c %Y /tmp) - 1))" /tmp/.begin
+cat >/tmp/.script
+export HOME=/tmp # the image's home is the user's, and a volume will cover it
+
+ca=/run/secrets/hubstack-ca
+if [ -s $ca ]; then
+    for name in SSL_CERT_FILE CURL_CA_BUNDLE GIT_SSL_CAINFO PIP_CERT REQUESTS_CA_BUNDLE CONDA_SSL_VERIFY MAMBA_SSL_VERIFY \
+        NODE_EXTRA_CA_CERTS; do
+        export $name=$ca
+    done
+fi
+
+policy=
+if [ "${1:-}" = apt ]; then
+    export DEBIAN_FRONTEND=noninteractive APT_CONFIG=/tmp/.apt.conf
+    # Debian's own images empty the archive cache after each install; here it is a mount, and serves other builds.
+    cp -r /etc/apt/apt.conf.d /tmp/.apt.conf.d
+    rm -f /tmp/.apt.conf.d/docker-clean
+    echo 'Dir::Etc::Parts "/tmp/.apt.conf.d"; Acquire::Retries "3"; Dpkg::Use-Pty "false";' >$APT_CONFIG
+    [ ! -s $ca ] || echo "Acquire::https::CAInfo \"$ca\";" >>$APT_CONFIG
+    # Without it packages start their services.
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        policy=/usr/sbin/policy-rc.d
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod +x $policy
+    fi
+    apt-get update
+fi
+
+if [ "$(head -c 2 /tmp/.script)" = '#!' ]; then
+    chmod +x /tmp/.script
+    /tmp/.script </dev/null
+else
+    sh -eu /tmp/.script </dev/null
+fi
+[ -z "$policy" ] || rm $policy
+
+# Out with what differs from build to build, and with identities that no two machines should share. Only what this step
+# wrote: what a layer below left there on purpose stays.
+find / -xdev -newer /tmp/.begin ! -type d \( \
+    -path '/var/log/*' -o -path '/var/cache/ldconfig/*' -o -path '/var/cache/man/*' -o -path '/var/cache/fontconfig/*' \
+    -o -path '/var/cache/debconf/*-old' -o -path '/var/lib/dpkg/*-old' -o -path '/var/lib/ucf/*.[0-9]' \
+    -o -path '/etc/*-' -o -path '/etc/machine-id' -o -path '/var/lib/dbus/machine-id' -o -path '/etc/ssh/ssh_host_*' \
+    -o -path '/etc/ssl/*/ssl-cert-snakeoil.*' \) -delete
+
+# Mounts such as /etc/hosts and /proc can't be touched, and aren't in the image.
+find / -xdev -newer /tmp/.begin -exec touch -hd "@$SOURCE_DATE_EPOCH" {} + 2>/dev/null || :
