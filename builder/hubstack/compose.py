@@ -15,7 +15,7 @@ from hubstack.origin import Text, mark, separate
 from hubstack.privilege import with_privileges
 from hubstack.rule import IMAGE_USER, Allowed, check_dockerfile
 from hubstack.spelling import did_you_mean, quote
-from hubstack.template import CONTEXT, FUNCTIONS, MACROS, TemplateFault, Templates, parse_text
+from hubstack.template import CONTEXT, MACROS, TemplateFault, Templates, parse_text
 from hubstack.value import value_text
 
 DOCKERFILE = "Dockerfile.j2"
@@ -75,7 +75,6 @@ class Composer:
         for name, text in self._macros.items():
             found += self.templates.check(f"{MACROS}/{name}", text, dict.fromkeys(CONTEXT, ""))
         for layer in self._project.layers.values():
-            found += _reserved(layer)
             found += _stray_files(layer)
         return found
 
@@ -204,8 +203,9 @@ class _Composition:
                 continue
             try:
                 ImageRef.parse(reference)
-            except ValueError as error:
-                self._problems.append(Problem(position=position, what=str(error)))
+            except ValueError:
+                remedy = "Write it as registry/name:tag."
+                self._problems.append(Problem(position=position, what=f"{quote(reference)} is no image", remedy=remedy))
             else:
                 yield reference, position
 
@@ -260,7 +260,7 @@ class _Composition:
         allowed = Allowed(
             base=layer.kind is Kind.BASE,
             copy_from=frozenset(layer.copy_from),
-            upstream=frozenset(pinned(*one) if one[1] else one[0] for one in upstream.items()),
+            upstream=frozenset(pinned(name, digest) if digest else name for name, digest in upstream.items()),
             context=frozenset(context),
         )
 
@@ -301,13 +301,6 @@ def _images_named(one: Instruction) -> Iterator[str]:
 
 def is_file_template(name: str, file: SourceFile) -> bool:
     return name.startswith("files/") and name.endswith(".j2") and file.link is None
-
-
-def _reserved(layer: Layer) -> Iterator[Problem]:
-    for variable in layer.variables.values():
-        if variable.name in (*CONTEXT, *FUNCTIONS):
-            what = f"a variable can't be called {quote(variable.name)}: templates have another use for that name"
-            yield Problem(position=variable.position, what=what, remedy="Give it another name.")
 
 
 def _stray_files(layer: Layer) -> Iterator[Problem]:

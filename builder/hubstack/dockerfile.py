@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from hubstack.spelling import quote
 
 INSTRUCTIONS = frozenset(
-    "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER VOLUME "
-    "WORKDIR".split()
+    re.findall(
+        r"\w+",
+        "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER "
+        "VOLUME WORKDIR",
+    )
 )
 _WITH_HEREDOC = frozenset({"ADD", "COPY", "RUN"})
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*")
@@ -29,7 +32,7 @@ _BLANKS = re.compile(r"[\t\v\f\r ]+")
 class DockerfileError(Exception):
     """The text is no Dockerfile; ``line`` counts from 1."""
 
-    def __init__(self, line: int, what: str, remedy: str = "") -> None:
+    def __init__(self, line: int, what: str, remedy: str = "Correct the line.") -> None:
         super().__init__(what)
         self.line, self.what, self.remedy = line, what, remedy
 

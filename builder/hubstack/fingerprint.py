@@ -87,7 +87,7 @@ def _file_fact(file: SourceFile) -> Fact:
     return Fact(kind="file", name=file.path, value=_sha256(file.content) + (" x" if file.executable else ""))
 
 
-def test_fingerprint(layers: Sequence[Layer], hub_test: bool, harness: str) -> str:
+def test_fingerprint(layers: Sequence[Layer], hub_test: bool, harness: str) -> str:  # noqa: FBT001 - a fact of three
     """32 hex digits over the tests of ``layers`` (lowest first) with their files, the hub test, and the harness.
 
     Positions don't count: moving a test in its file is no change.
@@ -145,23 +145,25 @@ def _changed_files(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[s
 
 def _reason(kind: str, name: str, was: str, now: str) -> str:
     """What a changed fact says to people; nothing where the project's file behind it says it."""
+    said = ""
     match kind:
         case "format":
-            return "this hubstack builds in another way"
+            said = "this hubstack builds in another way"
         case "pin":
-            return _moved(name, was.partition(" ")[0], now.partition(" ")[0])
+            said = _moved(name, was.partition(" ")[0], now.partition(" ")[0])
         case "epoch":
-            return _moved("its refresh epoch", was, now)
+            said = _moved("its refresh epoch", was, now)
         case "image":
-            return _moved(name, was, now)
+            said = _moved(name, was, now)
         case "base":
-            return f"{name} is {now or 'gone'}, was {was or 'none'}"
+            said = f"{name} is {now or 'gone'}, was {was or 'none'}"
         case "parent":
-            return f"{name} changes"
+            said = f"{name} changes"
         case "copy":
-            return f"{name}, which it copies from, changes"
+            said = f"{name}, which it copies from, changes"
         case _:
-            return ""
+            pass
+    return said
 
 
 def _moved(name: str, was: str, now: str) -> str:

@@ -1,7 +1,7 @@
 """From which line of which template each line of a rendered text came.
 
-It is carried through Jinja by marks, ``\\x01PATH:LINE\\x02``, that the lexer puts in front of each line of a
-template's text and ``separate`` takes out again. Text inside macros, calls and ``set`` blocks gets none, so that
+It is carried through Jinja by marks, PATH:LINE between two control characters, that the lexer puts in front of each line
+of a template's text and ``separate`` takes out again. Text inside macros, calls and ``set`` blocks gets none, so that
 templates can compare and cut what they captured; such lines count as the line that printed them.
 """
 

@@ -100,27 +100,24 @@ class Writer:
         wanted = self.site.pins if name == "requirements.txt" else any(_significant(line) for line, _ in text.lines())
         if not wanted:
             return ""
-        return f"{mark(f'{self.site.folder}/{name}', 1)}{BEGIN}\n# {name}\n{_INSTALLERS[name](self, text)}"
+        return f"{mark(f'{self.site.folder}/{name}', 1)}{BEGIN}\n# {name}\n{self._installing(name, text)}"
 
-    def _apt(self, text: Text) -> str:
-        return self._apt_run(self._own.apt(_listed(text)), [])
-
-    def _conda(self, _text: Text) -> str:
-        mounts = ["type=cache,id=hubstack-conda,target=/tmp/conda,sharing=locked", _bind("environment.yml")]
-        return self._run(self._own.conda(), mounts)
-
-    def _pip(self, _text: Text) -> str:
-        caches = [f"type=cache,id=hubstack-{name},target=/tmp/{name}" for name in ("uv", "pip")]
-        return self._run(self._own.pip(), [*caches, _bind("requirements.txt")])
-
-    def _npm(self, text: Text) -> str:
-        return self._run(self._own.npm(_listed(text)), ["type=cache,id=hubstack-npm,target=/tmp/npm"])
-
-    def _r(self, _text: Text) -> str:
-        return self._run(self._own.r(), [_bind("install.R")])
-
-    def _post_build(self, _text: Text) -> str:
-        return self._run("cd /tmp\n./postBuild", [_bind("postBuild")])
+    def _installing(self, name: str, text: Text) -> str:
+        own, bind = self._own, f"type=bind,source={name},target=/tmp/{name}"
+        match name:
+            case "apt.txt":
+                run = self._apt_run(own.apt(_listed(text)), [])
+            case "environment.yml":
+                run = self._run(own.conda(), [f"{_cache('conda')},sharing=locked", bind])
+            case "requirements.txt":
+                run = self._run(own.pip(), [_cache("uv"), _cache("pip"), bind])
+            case "npm.txt":
+                run = self._run(own.npm(_listed(text)), [_cache("npm")])
+            case "install.R":
+                run = self._run(own.r(), [bind])
+            case _:
+                run = self._run("cd /tmp\n./postBuild", [bind])
+        return run
 
     def _apt_run(self, body: str, mounts: Sequence[str]) -> str:
         caches = self._own.apt_mounts(self.site.cache).splitlines()
@@ -131,16 +128,6 @@ class Writer:
         while end in body.split("\n"):  # the author's own here-document
             end += "_"
         return str(self._own.run(body, mounts, mode, end))
-
-
-_INSTALLERS: Mapping[str, Callable[[Writer, Text], str]] = {
-    "apt.txt": Writer._apt,
-    "environment.yml": Writer._conda,
-    "requirements.txt": Writer._pip,
-    "npm.txt": Writer._npm,
-    "install.R": Writer._r,
-    "postBuild": Writer._post_build,
-}
 
 
 def check_packages(name: str, text: Text) -> Iterator[Problem]:
@@ -187,8 +174,9 @@ def _listed(text: Text) -> list[str]:
     return [f"{mark(at.path, at.line)}    {entry}" for line, at in text.lines() if (entry := _significant(line))]
 
 
-def _bind(name: str) -> str:
-    return f"type=bind,source={name},target=/tmp/{name}"
+def _cache(name: str) -> str:
+    """A cache that all builds of this engine share."""
+    return f"type=cache,id=hubstack-{name},target=/tmp/{name}"
 
 
 def _owner(chown: str) -> tuple[str, str]:

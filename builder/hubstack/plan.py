@@ -6,16 +6,18 @@ asked once for each of them, however many nodes lie below.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Protocol
 
 from hubstack.fingerprint import Identity, difference
+from hubstack.graph import needed
 from hubstack.model import Digest, Graph, Image, ImageRef, Node
 from hubstack.names import Names, node_tag, tested_tag
 from hubstack.record import Record
+from hubstack.value import value_text
 
 
 class Action(StrEnum):
@@ -73,7 +75,7 @@ def make_plan(
     identities: Mapping[str, Identity],
     tests: Mapping[str, str],
     *,
-    targets: Iterable[str],
+    targets: Collection[str],
     images: Iterable[Image],
     known: Known | None,
     sources: Mapping[str, Mapping[str, str]],
@@ -84,45 +86,34 @@ def make_plan(
     ``known`` is None with ``--offline``. ``sources`` holds for each node the project files behind it, ``blocked`` the
     nodes that can't be built here and why; what stands on them is blocked too.
     """
-    needed = _needed(graph, targets)
     if known is None:
-        actions = dict.fromkeys(needed, Action.UNKNOWN)
-        digests: dict[str, Digest] = {}
+        actions, digests = dict.fromkeys(needed(graph, targets), Action.UNKNOWN), dict[str, Digest]()
     else:
         actions, digests = _survey(graph, identities, tests, targets, known)
-    reasons = _block(graph, actions, blocked or {})
-    dirty = [node for node in needed if actions.get(node) is Action.BUILD and node not in reasons]
+    why = _block(graph, actions, blocked or {})
+    dirty = [node for node, action in actions.items() if action is Action.BUILD]
     records = known.records(dirty) if known is not None else {}
     steps = []
-    for node in needed:
-        action = actions.get(node, Action.REUSE)
-        record = records.get(node)
-        reason = reasons.get(node) or _reason(graph.nodes[node], action, record, identities, sources, actions)
-        steps.append(
-            Step(
-                node=graph.nodes[node],
-                identity=identities[node],
-                tests=tests[node],
-                action=action,
-                reason=reason,
-                digest=digests.get(node),
-                seconds=record.seconds if record else None,
-            )
+    for node in (graph.nodes[one] for one in needed(graph, targets)):
+        record, action = records.get(node.id), actions.get(node.id, Action.REUSE)
+        reason = why.get(node.id) or _reason(node, action, record, identities[node.id], sources[node.id])
+        if action is Action.REUSE and node.id not in digests:
+            reason = "what stands on it is there"
+        step = Step(
+            node=node,
+            identity=identities[node.id],
+            tests=tests[node.id],
+            action=action,
+            reason=reason,
+            digest=digests.get(node.id),
+            seconds=record.seconds if record else None,
         )
+        steps.append(step)
     return Plan(steps=tuple(steps), images=tuple(images))
 
 
-def _needed(graph: Graph, targets: Iterable[str]) -> list[str]:
-    """``targets`` and everything below them, in build order."""
-    wanted = set(targets)
-    for node in reversed(tuple(graph.nodes.values())):  # children come after parents: one pass is enough
-        if node.id in wanted:
-            wanted.update(node.inputs)
-    return [node for node in graph.nodes if node in wanted]
-
-
 def _survey(
-    graph: Graph, identities: Mapping[str, Identity], tests: Mapping[str, str], targets: Iterable[str], known: Known
+    graph: Graph, identities: Mapping[str, Identity], tests: Mapping[str, str], targets: Collection[str], known: Known
 ) -> tuple[dict[str, Action], dict[str, Digest]]:
     """Ask from the top down; what stands below a node that is there is never asked for."""
     actions: dict[str, Action] = {}
@@ -160,33 +151,19 @@ def _block(graph: Graph, actions: dict[str, Action], blocked: Mapping[str, str])
     return reasons
 
 
-def _reason(
-    node: Node,
-    action: Action,
-    record: Record | None,
-    identities: Mapping[str, Identity],
-    sources: Mapping[str, Mapping[str, str]],
-    actions: Mapping[str, Action],
-) -> str:
+def _reason(node: Node, action: Action, record: Record | None, identity: Identity, sources: Mapping[str, str]) -> str:
     match action:
         case Action.UNKNOWN:
             return "the registry was not asked"
         case Action.REUSE:
-            return "built and tested" if node.id in actions else "what stands on it is there"
+            return "built and tested"
         case Action.TEST:
             return "built, but these tests have not passed on it"
         case _ if record is not None:
-            return difference(record.facts, record.sources, identities[node.id].facts, sources[node.id])
+            return difference(record.facts, record.sources, identity.facts, sources)
         case _:
-            values = ", ".join(f"{name}={text(value)}" for name, value in node.values.items())
+            values = ", ".join(f"{name}={value_text(value)}" for name, value in node.values.items())
             return f"never built{f' with {values}' if values else ''}"
-
-
-def text(value: object) -> str:
-    """A value as people write it."""
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def plan_json(plan: Plan, names: Names) -> dict[str, Any]:

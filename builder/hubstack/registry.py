@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urljoin
 
 from hubstack.blob import Blobs, Progress, push_scope
 from hubstack.credentials import Lookup, docker_credentials
@@ -30,7 +29,7 @@ from hubstack.oci import (
     make_artifact,
 )
 from hubstack.retry import Budget, Fault, Retry
-from hubstack.transport import Answer, Deadlines, Request, Transport
+from hubstack.transport import Answer, Deadlines, Request, Transport, resolve
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -249,7 +248,7 @@ class Registry(Blobs):
         except (ValueError, LookupError, TypeError) as fault:
             raise RegistryError(f"{self.host}/{repo.repository}: no list of tags: {fault!r}") from fault
         link = answer.headers.get("link", "")  # <…>; rel="next" (distribution-spec, "Listing Tags")
-        return tags, urljoin(target, link[1 : link.index(">")]) if link.startswith("<") and ">" in link else ""
+        return tags, resolve(target, link[1 : link.index(">")]) if link.startswith("<") and ">" in link else ""
 
     def _manifest_request(
         self, method: str, ref: ImageRef, expect: set[int], manifest: Manifest | None = None

@@ -51,7 +51,7 @@ class _Walk:
     faults: list[tuple[int, str, str]] = field(default_factory=list)
     warnings: list[tuple[int, str, str]] = field(default_factory=list)
 
-    def fault(self, at: Instruction, what: str, remedy: str = "") -> None:
+    def fault(self, at: Instruction, what: str, remedy: str = "Remove it.") -> None:
         self.faults.append((at.line, what, remedy))
 
     def stage_named(self, name: str) -> _Stage | None:
@@ -77,8 +77,7 @@ def check_dockerfile(text: str, place: Callable[[int], Position], allowed: Allow
 
 def _foreign_frontend(text: str) -> Iterator[tuple[int, str, str]]:
     """``# syntax=``, ``// syntax=`` and ``{"syntax": …}`` in front of the first instruction, after a ``#!`` line too."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.strip()
+    for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
         if _SYNTAX.match(line):
             yield number, "a syntax line hands the build to a program from a registry", "Remove it."
         elif line and not line.startswith(("#", "//")):
@@ -89,7 +88,7 @@ def _walk(dockerfile: Dockerfile, walk: _Walk) -> None:
     for one in dockerfile.instructions:
         if one.name not in INSTRUCTIONS:
             near = did_you_mean(one.name, (name.lower() for name in INSTRUCTIONS))
-            walk.fault(one, f"{quote(one.name)} is no instruction{near}")
+            walk.fault(one, f"{quote(one.name)} is no instruction{near}", "Correct it.")
             continue
         if not walk.stages and one.name not in ("FROM", "ARG"):
             walk.fault(one, f"{one.name} before the first FROM", "Begin with FROM parent.")
@@ -110,7 +109,7 @@ def _from(one: Instruction, walk: _Walk) -> None:
     words = one.words
     named = len(words) == 3 and words[1].lower() == "as"
     if not named and len(words) != 1:
-        walk.fault(one, "FROM takes an image, or an image AS a name")
+        walk.fault(one, "FROM takes an image, or an image AS a name", "Write FROM parent.")
     image, name = words[0], words[2].lower() if named else ""
     if name in walk.allowed.copy_from or (name == "parent" and not walk.allowed.base) or name in ("scratch", "context"):
         walk.fault(one, f"a stage can't be called {quote(name)}: that name is taken", "Give it another name.")

@@ -40,7 +40,10 @@ class Store:
 
     @contextmanager
     def lock(self, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """One build at a time writes here; ``on_wait`` is called once when another is at work."""
+        """One build at a time writes here; ``on_wait`` is called once when another is at work.
+
+        Makes the folder, and removes what a killed build has left half done.
+        """
         self._make()
         with (self.folder / "lock").open("w") as file:
             try:
@@ -48,6 +51,8 @@ class Store:
             except BlockingIOError:
                 on_wait()
                 fcntl.flock(file, fcntl.LOCK_EX)
+            for rest in (*(self.folder / "tmp").iterdir(), *self._nodes.glob(".new-*")):
+                shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
             yield
 
     @contextmanager
@@ -56,7 +61,7 @@ class Store:
         with tempfile.TemporaryDirectory(dir=self._nodes, prefix=".new-", ignore_cleanup_errors=True) as name:
             new = Path(name) / "layout"
             new.mkdir()
-            (new / "blobs").symlink_to(self._blobs)
+            (new / "blobs").symlink_to(self._blobs.resolve())
             yield new
             (new / "blobs").unlink()
             (new / "blobs").symlink_to("../../blobs")
@@ -87,32 +92,46 @@ class Store:
         return found
 
     def write_record(self, record: Record) -> None:
-        (self.folder / "records" / f"{record.node}.json").write_text(json.dumps(record_json(record)))
+        new = self.folder / "tmp" / f"{record.node}.json"
+        new.write_text(json.dumps(record_json(record)), encoding="utf-8")
+        new.replace(self._record(record.node))
 
-    def records(self, nodes: Sequence[str]) -> Mapping[str, Record]:
+    def records(self, nodes: Iterable[str]) -> Mapping[str, Record]:
+        """The last record of each node id that has one."""
         found: dict[str, Record] = {}
         for node in nodes:
             with contextlib.suppress(FileNotFoundError):
-                record = parse_record(json.loads((self.folder / "records" / f"{node}.json").read_bytes()))
+                record = parse_record(json.loads(self._record(node).read_bytes()))
                 found |= {node: record} if record is not None else {}
         return found
 
     def discard(self, fingerprint: Fingerprint) -> None:
         shutil.rmtree(self._nodes / fingerprint, ignore_errors=True)
 
-    def prune(self, keep: Iterable[Fingerprint]) -> None:
-        """Remove every node but ``keep``, and the blobs that no kept node names."""
-        kept = set(keep)
+    def prune(self, keep: Iterable[Fingerprint], nodes: Iterable[str]) -> None:
+        """Remove what is neither in ``keep`` nor the last build of one of ``nodes``, the whole graph's ids.
+
+        So an edit replaces what was built before it, and a build of one stack takes nothing from the others.
+        """
+        there = {folder.name for folder in self._nodes.iterdir()}
+        if there <= (kept := set[str](keep)):
+            return
+        kept |= {record.fingerprint for record in self.records(nodes).values()}
+        for name in there - kept:
+            shutil.rmtree(self._nodes / name)
+        self._prune_blobs()
+
+    def _prune_blobs(self) -> None:
         used: set[str] = set()
         for folder in self._nodes.iterdir():
-            if folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
-            elif (layout := self.layout(Fingerprint(folder.name))) is not None:
-                used.add(layout.manifest.digest.hex)
-                used.update(blob.digest.hex for blob in layout.manifest.blobs)
+            manifest = read_layout(folder).manifest
+            used |= {manifest.digest.hex, *(blob.digest.hex for blob in manifest.blobs)}
         for blob in (self._blobs / "sha256").iterdir():
             if blob.name not in used:
                 blob.unlink()
+
+    def _record(self, node: str) -> Path:
+        return self.folder / "records" / f"{node}.json"
 
     def _make(self) -> None:
         self._nodes.mkdir(parents=True, exist_ok=True)

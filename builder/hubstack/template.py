@@ -17,8 +17,9 @@ from typing import Any
 
 import jinja2
 from jinja2 import nodes
+from jinja2.exceptions import SecurityError
 from jinja2.meta import find_referenced_templates, find_undeclared_variables
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hubstack.errors import Problem
 from hubstack.fork import TooLong
@@ -36,11 +37,10 @@ _SYNTAX = re.compile(r"\{[{%#]")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _MAX_TEXT = 4 << 20
 _IMPLIED = frozenset({"loop", "caller", "varargs", "kwargs", "self", "super"})
-_FILTERS = frozenset(
-    "abs batch capitalize default dictsort first float format groupby indent int items join last length list lower map max "
-    "min reject rejectattr replace reverse round select selectattr slice sort string sum title trim truncate unique upper "
-    "wordcount wordwrap".split()
-)  # Jinja's, but for those that draw lots, print objects or make HTML
+_UNSAFE_FILTERS = frozenset(
+    # They draw lots, print objects with their addresses, reach for attributes, or make HTML.
+    ["attr", "e", "escape", "forceescape", "pprint", "random", "safe", "striptags", "urlencode", "urlize", "xmlattr"]
+)
 
 Functions = Mapping[str, Callable[..., str]]
 
@@ -56,7 +56,7 @@ class TemplateFault(Exception):
 class Refusal(Exception):
     """Raised by what a template calls; becomes a fault at the line of the call."""
 
-    def __init__(self, what: str, remedy: str = "") -> None:
+    def __init__(self, what: str, remedy: str = "Correct the call.") -> None:
         super().__init__(what)
         self.what, self.remedy = what, remedy
 
@@ -66,7 +66,7 @@ def is_template(text: str) -> bool:
 
 
 def parse_text(content: bytes, path: str) -> str:
-    """A template's text; line ends become ``\\n``. Raises TemplateFault where it is none."""
+    """A template's text, with Unix line ends. Raises TemplateFault where it is none."""
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -111,7 +111,7 @@ class Templates:
             raise TemplateFault(self._fault(error, path, context)) from None
         if len(rendered) > _MAX_TEXT:
             what = f"this renders to more than {_MAX_TEXT >> 20} MiB"
-            raise TemplateFault(Problem(position=Position(path=path), what=what))
+            raise TemplateFault(Problem(position=Position(path=path), what=what, remedy="Render less."))
         return separate(rendered, path)
 
     def render_value(self, text: str, position: Position, context: Mapping[str, Value]) -> str:
@@ -166,7 +166,8 @@ class Templates:
             keep_trailing_newline=True,
             finalize=_printed,
         )
-        environment.filters = {name: environment.filters[name] for name in _FILTERS}
+        for name in _UNSAFE_FILTERS:
+            del environment.filters[name]
         environment.filters |= {"quote": shlex.quote, "tojson": _to_json}
         environment.globals = {name: environment.globals[name] for name in ("dict", "namespace", "range")}
         environment.globals |= {name: self._function(name) for name in FUNCTIONS}
@@ -205,12 +206,15 @@ class Templates:
 
     def _fault(self, error: Exception, path: str, context: Mapping[str, Value]) -> Problem:
         position, called_from = _place(error, path)
-        if isinstance(error, jinja2.UndefinedError):
-            if (match := re.fullmatch(r"'(\w+)' is undefined", str(error))) is not None:
-                return self._undefined(match[1], position, context)
+        unnamed = (
+            re.fullmatch(r"'(\w+)' is undefined", str(error)) if isinstance(error, jinja2.UndefinedError) else None
+        )
+        if unnamed is not None:
+            return self._undefined(unnamed[1], position, context)
         if isinstance(error, jinja2.TemplateNotFound):
             near = did_you_mean(str(error.name), self._macros)
-            return Problem(position=position, what=f"there is no {quote(str(error.name))} in {MACROS}/{near}")
+            what, remedy = f"there is no {quote(str(error.name))} in {MACROS}/{near}", "Correct the name."
+            return Problem(position=position, what=what, remedy=remedy)
         what, remedy = _explained(error)
         return Problem(position=position, what=f"{what}{called_from}", remedy=remedy)
 
@@ -261,21 +265,23 @@ def _place(error: Exception, path: str) -> tuple[Position, str]:
 
 def _explained(error: Exception) -> tuple[str, str]:
     said = quote(str(error)).strip('"').rstrip(".")
+    remedy = "Correct the template."
     match error:
         case Refusal():
-            return error.what, error.remedy
+            said, remedy = error.what, error.remedy
         case TooLong():
-            return "this template takes too long", "Render less."
+            said, remedy = "this template takes too long", "Render less."
         case MemoryError():
-            return "this template takes too much memory", "Render less."
+            said, remedy = "this template takes too much memory", "Render less."
         case RecursionError():
-            return "this template calls itself without end", ""
+            said, remedy = "this template calls itself without end", "Give it an end."
         case SecurityError():
-            return f"templates may not do this: {said}", ""
+            said, remedy = f"templates may not do this: {said}", "Leave it out."
         case jinja2.TemplateError():
-            return f"template: {said}", ""
+            said = f"template: {said}"
         case _:
-            return f"template: {type(error).__name__}: {said}", ""
+            said = f"template: {type(error).__name__}: {said}"
+    return said, remedy
 
 
 def _printed(value: object) -> object:
@@ -290,7 +296,8 @@ def _printed(value: object) -> object:
         case _ if callable(value):
             raise Refusal("a macro can't be printed", "Call it: {{ NAME() }}.")
         case _:
-            raise Refusal(f"{'nothing' if value is None else f'a {type(value).__name__}'} can't be printed")
+            kind = "nothing" if value is None else f"a {type(value).__name__}"
+            raise Refusal(f"{kind} can't be printed", "Print words and numbers.")
 
 
 def _to_json(value: object) -> str:

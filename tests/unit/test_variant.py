@@ -129,7 +129,8 @@ def test_two_bases_may_declare_one_variable_in_two_types() -> None:
         "base/debian": "variables: {release: {type: text, default: trixie}}",
         "base/cuda": "variables: {release: {type: int, default: 12}}",
         "layers/lab": "",
-        "stacks/one.yaml": "layers: [lab]\nmatrix:\n  include: [{base: debian, release: sid}, {base: cuda, release: 13}]",
+        "stacks/one.yaml": "layers: [lab]\nmatrix:\n  base: [debian, cuda]\n"
+        "  include: [{base: debian, release: sid}, {base: cuda, release: 13}]",
     }
     found = [image.variant for image in resolve(tree(files)).images]
     assert [(one.base, one.values) for one in found] == [("debian", {"release": "sid"}), ("cuda", {"release": 13})]

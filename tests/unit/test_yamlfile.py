@@ -94,8 +94,7 @@ def test_both_places_of_a_key_that_stands_twice() -> None:
     ]
 
 
-def test_the_first_of_two_equal_keys_keeps_its_places() -> None:
-    """Where a list is a key the structure is read on, so that all faults of a file are found at once."""
+def test_finds_every_fault_that_leaves_the_structure_readable() -> None:
     assert len(faults("[a, b]: c\n? {x: y}\n: z\nd: &e f\ng: *e\nh: !i j\n<<: k\n: l\n")) == 7
 
 

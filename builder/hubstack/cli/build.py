@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hubstack.plan import Known, Plan
     from hubstack.event import Stream
     from hubstack.publish import Published
+    from hubstack.registry import Registry
     from hubstack.schedule import Outcome
 
 
@@ -74,7 +75,7 @@ def command(
     if dry_run:
         from hubstack.cli.plan import show_plan
 
-        show_plan(inputs.plan(known(invocation, push)), everything=False)
+        show_plan(inputs.plan(known(invocation, push=push)), everything=False)
         return 0
     good = build(
         invocation,
@@ -94,11 +95,11 @@ def command(
     return 0 if good else 1
 
 
-def known(invocation: Invocation, push: bool) -> Known:
+def known(invocation: Invocation, *, push: bool, registry: Registry | None = None) -> Known:
     """Where nodes may be found: with --push only the registry counts, for it must have them all in the end."""
     from hubstack.publish import RemoteKnown, Together
 
-    remote = RemoteKnown(registry=invocation.client, names=invocation.names)
+    remote = RemoteKnown(registry=registry or invocation.connect(publish=push), names=invocation.names)
     return remote if push else Together(places=(invocation.store, remote))
 
 
@@ -120,9 +121,10 @@ def build(
     from hubstack.publish import Publisher
     from hubstack.schedule import GOOD
 
-    publisher = Publisher(registry=invocation.client, names=invocation.names) if push else None
+    registry = invocation.connect(publish=push)
+    publisher = Publisher(registry=registry, names=invocation.names) if push else None
     with invocation.store.lock(on_wait=_say_waiting), progress(invocation, jobs, as_json) as stream:
-        plan = inputs.plan(known(invocation, push))
+        plan = inputs.plan(known(invocation, push=push, registry=registry))
         worker = Builder(
             inputs=inputs,
             names=invocation.names,
@@ -140,7 +142,7 @@ def build(
             if moved:
                 stream(Note(text=f"moved {moved} channel tags"))
         rows = summary_rows(invocation, plan, outcomes, published)
-        invocation.store.prune(inputs.identities[node].fingerprint for node in inputs.identities)
+        invocation.store.prune((one.fingerprint for one in inputs.identities.values()), inputs.graph.nodes)
     if as_json:
         click.echo(json.dumps({"event": "done", "images": rows}, ensure_ascii=False))
     else:

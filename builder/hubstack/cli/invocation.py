@@ -61,11 +61,11 @@ class Invocation:
 
         return Names.of(self.project.settings)
 
-    @cached_property
-    def client(self) -> Registry:
+    def connect(self, *, publish: bool = False) -> Registry:
+        """A client of the project's registry. ``publish`` asks for the right to push from the first request on."""
         from hubstack.registry import Registry
 
-        return Registry(self.names.prefix.host, ca_bundle=self.ca_bundle)
+        return Registry(self.names.prefix.host, ca_bundle=self.ca_bundle, publish=publish)
 
     @cached_property
     def store(self) -> Store:

@@ -21,7 +21,7 @@ def command(invocation: Invocation, select: tuple[str, ...], as_json: bool, offl
     from hubstack.publish import RemoteKnown
 
     inputs = prepare(invocation.project, invocation.lock, select)
-    known = None if offline else RemoteKnown(registry=invocation.client, names=invocation.names)
+    known = None if offline else RemoteKnown(registry=invocation.connect(), names=invocation.names)
     plan = inputs.plan(known)
     if as_json:
         echo_json(plan_json(plan, invocation.names))

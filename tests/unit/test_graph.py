@@ -1,0 +1,487 @@
+"""Nodes: which there are, in which order, on what, for whom; and that nothing but what they are decides that."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import networkx as nx
+import pytest
+from hubstack.errors import ProjectError
+from hubstack.graph import digraph, drafts, needed, resolve
+from hubstack.model import Graph, Kind, Layer, Node, Project, Settings, Source, Stack, Variable, VariableType
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.tree import faults, tree
+
+RELEASE = "variables: {release: {type: version, default: trixie, choices: {bookworm: Debian 12, trixie: Debian 13}}}"
+LAB = 'variables: {jupyterlab: {type: version, default: "4.4"}}'
+SCIENCE = {
+    "base/debian": RELEASE,
+    "layers/build-tools": "",
+    "layers/python": "",
+    "layers/nodejs": "",
+    "layers/jupyterlab": f"requires: [python]\ncopy_from: [nodejs]\n{LAB}",
+    "layers/scipy": "requires: [jupyterlab]\nafter: [build-tools]",
+    "layers/dask": "requires: [scipy]",
+    "layers/r": "",
+    "layers/r-kernel": "requires: [r, jupyterlab]",
+    "stacks/scipy.yaml": "base: debian\nlayers: [scipy]\nmatrix: {release: [bookworm, trixie]}",
+    "stacks/dask.yaml": "base: debian\nlayers: [dask]",
+}
+
+
+def chain(graph: Graph, variant: str) -> list[str]:
+    """The layers of a variant's image, lowest first."""
+    (top,) = (image.node for image in graph.images if image.variant.id == variant)
+    return [graph.nodes[node].layer for node in graph.lineage[top]]
+
+
+def only(layers: Mapping[str, str], listed: str, *, base: str = "debian") -> list[str]:
+    """The chain of one stack."""
+    files = {"base/debian": "", **{f"layers/{name}": text for name, text in layers.items()}}
+    return chain(resolve(tree({**files, "stacks/one.yaml": f"base: {base}\nlayers: [{listed}]"})), "one/default")
+
+
+def nodes_of(graph: Graph, layer: str) -> list[Node]:
+    return [node for node in graph.nodes.values() if node.layer == layer]
+
+
+# --- nodes -------------------------------------------------------------------------------------------------------------
+
+
+def test_stacks_share_the_nodes_of_a_common_beginning() -> None:
+    graph = resolve(tree(SCIENCE))
+    trixie, bookworm = nodes_of(graph, "scipy")
+    assert bookworm.stacks == ("scipy/bookworm",)
+    assert trixie.stacks == ("dask/default", "scipy/trixie")
+    assert {trixie.values["release"], bookworm.values["release"]} == {"bookworm", "trixie"}
+
+
+def test_a_node_has_the_values_of_its_own_and_all_lower_layers_and_no_others() -> None:
+    graph = resolve(tree(SCIENCE))
+    seen = {node.layer: list(node.values) for node in graph.nodes.values()}
+    assert (seen["debian"], seen["python"], seen["scipy"]) == (["release"], ["release"], ["jupyterlab", "release"])
+
+
+def test_a_value_above_a_node_does_not_change_it() -> None:
+    other = {**SCIENCE, "stacks/next.yaml": 'base: debian\nlayers: [scipy]\nvalues: {jupyterlab: "4.5"}'}
+    graph = resolve(tree(other))
+    assert len(nodes_of(graph, "python")) == len(nodes_of(resolve(tree(SCIENCE)), "python"))
+    assert len(nodes_of(graph, "scipy")) == len(nodes_of(resolve(tree(SCIENCE)), "scipy")) + 1
+
+
+def test_parents_stand_before_children_and_what_is_copied_from_too() -> None:
+    graph = resolve(tree(SCIENCE))
+    place = {node: number for number, node in enumerate(graph.nodes)}
+    assert all(place[one] < place[node.id] for node in graph.nodes.values() for one in node.inputs)
+    assert [len(node.parents) for node in nodes_of(graph, "debian")] == [0, 0]
+
+
+def test_what_is_copied_from_is_built_by_itself_with_the_same_base_and_values() -> None:
+    graph = resolve(tree(SCIENCE))
+    for node in nodes_of(graph, "jupyterlab"):
+        source = graph.nodes[node.copies["nodejs"]]
+        assert source.values == {"release": node.values["release"]}
+        assert [graph.nodes[one].layer for one in graph.lineage[source.id]] == ["debian", "nodejs"]
+        assert set(node.stacks) <= set(source.stacks)
+        assert source.id not in graph.lineage[node.id]
+
+
+def test_what_is_copied_from_may_copy_itself_and_has_variables_that_the_stack_may_set() -> None:
+    files = {
+        "base/debian": "",
+        "layers/go": "variables: {go: {type: version, default: one}}",
+        "layers/nodejs": "copy_from: [go]",
+        "layers/web": "copy_from: [nodejs]",
+        "stacks/one.yaml": "base: debian\nlayers: [web]\nvalues: {go: two}",
+    }
+    graph = resolve(tree(files))
+    (image,) = graph.images
+    nodejs = graph.nodes[graph.nodes[image.node].copies["nodejs"]]
+    assert graph.nodes[nodejs.copies["go"]].values == {"go": "two"}
+    assert nodejs.values == {}
+    assert image.variant.values == {"go": "two"}
+
+
+def test_each_platform_has_nodes_and_images_of_its_own() -> None:
+    graph = resolve(tree({**SCIENCE, "hubstack.yaml": "platforms: [linux/amd64, linux/arm64]"}))
+    assert [image.platform for image in graph.images if image.variant.id == "dask/default"] == [
+        "linux/amd64",
+        "linux/arm64",
+    ]
+    assert all(
+        graph.nodes[parent].platform == node.platform for node in graph.nodes.values() for parent in node.parents
+    )
+    assert [graph.nodes[node].platform for node in graph.alone["r"]] == [
+        "linux/amd64",
+        "linux/arm64",
+    ]
+    assert set(graph.nodes) > set(resolve(tree(SCIENCE)).nodes)
+
+
+def test_ids_are_the_same_in_every_version() -> None:
+    """They are in the registry (``build:last-…``) and in people's notes: changing how they are made is a decision."""
+    graph = resolve(tree(SCIENCE))
+    (top,) = (image.node for image in graph.images if image.variant.id == "dask/default")
+    assert graph.lineage[top] == (
+        "debian-5d77f23e",
+        "python-e1ff0d12",
+        "jupyterlab-d0e7a3ba",
+        "scipy-c1fc6c8e",
+        "dask-cb3a7597",
+    )
+
+
+def test_two_nodes_with_one_short_id_stay_two() -> None:
+    """A pair of values whose nodes agree in the first eight digits, found by trying."""
+    first, second = 77513, 156596
+    files = {
+        "base/debian": f"variables: {{n: {{type: int, default: {first}}}}}",
+        "layers/lab": "",
+        "stacks/one.yaml": f"base: debian\nlayers: [lab]\nmatrix: {{n: [{first}, {second}]}}",
+    }
+    one, other = nodes_of(resolve(tree(files)), "debian")
+    assert one.id != other.id
+    assert other.id.startswith(one.id)
+    assert (one.values["n"], other.values["n"]) == (first, second)
+
+
+# --- order -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "listed", "order"),
+    [
+        ({"a": "", "b": "", "c": ""}, "c, a, b", "debian c a b"),
+        ({"a": "requires: [y, x]", "x": "", "y": ""}, "a", "debian y x a"),
+        ({"a": "requires: [x]", "b": "requires: [y, x]", "x": "", "y": ""}, "b, a", "debian y x b a"),
+        ({"a": "after: [b]", "b": ""}, "a", "debian a"),
+        ({"a": "after: [b]", "b": ""}, "a, b", "debian b a"),
+        ({"a": "after: [b]", "b": "requires: [c]", "c": ""}, "a, b", "debian c b a"),
+        ({"a": "requires: [x]\nafter: [b]", "b": "", "x": ""}, "a, b", "debian x b a"),
+        ({"a": "after: [name]", "b": "provides: [name]", "c": "provides: [name]"}, "a, c, b", "debian c b a"),
+        ({"a": "requires: [x]", "b": "requires: [x]", "x": "after: [z]", "z": ""}, "a, b, z", "debian z x a b"),
+    ],
+)
+def test_the_authors_order_is_kept_where_requirements_allow(layers: Mapping[str, str], listed: str, order: str) -> None:
+    assert only(layers, listed) == order.split()
+
+
+# --- who stands for a name ---------------------------------------------------------------------------------------------
+
+SERVERS = {"lab": "provides: [server]", "classic": "provides: [server]", "hub": "requires: [server]"}
+
+
+@pytest.mark.parametrize(("listed", "order"), [("hub, lab", "lab hub"), ("hub, classic", "classic hub")])
+def test_of_several_providers_the_listed_one_is_taken(listed: str, order: str) -> None:
+    assert only(SERVERS, listed) == ["debian", *order.split()]
+
+
+def test_the_only_provider_comes_by_itself() -> None:
+    assert only({"lab": "provides: [server]", "hub": "requires: [server]"}, "hub") == ["debian", "lab", "hub"]
+
+
+PYTHONS = {"python": "", "conda": "provides: [python]\nconflicts: [python]", "lab": "requires: [python]"}
+
+
+@pytest.mark.parametrize(("listed", "order"), [("lab", "python lab"), ("lab, conda", "conda lab")])
+def test_the_layer_of_that_name_is_taken_unless_an_alternative_is_listed(listed: str, order: str) -> None:
+    assert only(PYTHONS, listed) == ["debian", *order.split()]
+
+
+def test_a_base_can_bring_what_layers_require() -> None:
+    files = {
+        "base/upstream": "provides: [python, jupyterlab]",
+        "layers/python": "",
+        "layers/jupyterlab": "requires: [python]",
+        "layers/scipy": "requires: [jupyterlab]",
+        "stacks/one.yaml": "base: upstream\nlayers: [scipy]",
+    }
+    graph = resolve(tree(files))
+    assert chain(graph, "one/default") == ["upstream", "scipy"]
+    assert graph.alone["scipy"] == tuple(image.node for image in graph.images)
+
+
+# --- by itself ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_layer_stands_by_itself_on_what_it_requires() -> None:
+    graph = resolve(tree(SCIENCE))
+    below = {layer: [graph.nodes[one].layer for one in graph.lineage[node]] for layer, (node,) in graph.alone.items()}
+    assert below["debian"] == ["debian"]
+    assert below["jupyterlab"] == ["debian", "python", "jupyterlab"]
+    assert below["r-kernel"] == ["debian", "r", "python", "jupyterlab", "r-kernel"]
+    assert set(below) == {"debian", *(name.removeprefix("layers/") for name in SCIENCE if name.startswith("layers/"))}
+
+
+def test_a_layer_by_itself_is_the_node_of_a_stack_that_lists_only_it() -> None:
+    files = {name: text for name, text in SCIENCE.items() if not name.startswith("stacks/")}
+    layers = [name.removeprefix("layers/") for name in files if name.startswith("layers/")]
+    files |= {f"stacks/{layer}.yaml": f"base: debian\nlayers: [{layer}]" for layer in layers}
+    graph = resolve(tree(files))
+    assert {image.variant.stack: (image.node,) for image in graph.images} == {
+        layer: nodes for layer, nodes in graph.alone.items() if layer != "debian"
+    }
+
+
+def test_what_can_not_stand_by_itself_is_left_out_and_no_fault() -> None:
+    graph = resolve(
+        tree(
+            {
+                "base/debian": "",
+                "layers/torch": "variables: {cuda: {type: version}}",
+                "layers/a": "",
+                **{f"layers/{name}": text for name, text in SERVERS.items()},
+            }
+        )
+    )
+    assert set(graph.alone) == {"debian", "a", "lab", "classic"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "drafted", "base"),
+    [("base: cuda", "", "cuda"), ("", "", None), ("", "cuda", "debian"), ("", "debian", "cuda")],
+)
+def test_which_base_a_layer_by_itself_stands_on(settings: str, drafted: str, base: str | None) -> None:
+    files = {f"base/{name}": "draft: no network" if name == drafted else "" for name in ("debian", "cuda")}
+    graph = resolve(tree({**files, "hubstack.yaml": settings, "layers/a": ""}))
+    assert [graph.nodes[node].base for node in graph.alone.get("a", ())] == ([base] if base else [])
+
+
+def test_a_layer_that_needs_another_base_stands_on_that() -> None:
+    files = {"base/cuda": "", "base/debian": "", "hubstack.yaml": "base: debian", "layers/torch": "requires: [cuda]"}
+    graph = resolve(tree(files))
+    assert graph.nodes[graph.alone["torch"][0]].base == "cuda"
+
+
+# --- drafts, edges, closures -------------------------------------------------------------------------------------------
+
+DRAFTS = {
+    "base/debian": "",
+    "base/upstream": "draft: needs quay.io",
+    "layers/conda": "draft: needs conda-forge",
+    "layers/lab": "",
+    "layers/web": "copy_from: [conda]",
+    "stacks/conda.yaml": "base: debian\nlayers: [conda, lab]",
+    "stacks/both.yaml": "layers: [lab]\nmatrix: {base: [debian, upstream]}",
+    "stacks/later.yaml": "base: debian\nlayers: [lab]\ndraft: not asked for",
+    "stacks/web.yaml": "base: debian\nlayers: [web]",
+}
+
+
+def test_drafts_are_in_the_graph_and_say_why() -> None:
+    project = tree(DRAFTS)
+    graph = resolve(project)
+    found = drafts(project, graph)
+    assert {name: why for name, why in found.items() if "/" in name} == {
+        "conda/default": "conda: needs conda-forge",
+        "both/upstream": "upstream: needs quay.io",
+        "later/default": "later: not asked for",
+        "web/default": "conda: needs conda-forge",
+    }
+    assert {graph.nodes[name].layer for name in found if "/" not in name} == {"conda", "lab", "upstream", "web"}
+    assert len({image.variant.id for image in graph.images}) == 5
+
+
+def test_digraph_has_every_edge_and_its_kind() -> None:
+    graph = resolve(tree(SCIENCE))
+    found = digraph(graph)
+    assert nx.is_directed_acyclic_graph(found)
+    assert set(found) == set(graph.nodes)
+    assert {edge for edge in found.edges if found.edges[edge]["kind"] == "copy"} == {
+        (copied, node.id) for node in graph.nodes.values() for copied in node.copies.values()
+    }
+    for node in graph.nodes:
+        assert set(needed(graph, [node])) == {node, *nx.ancestors(found, node)}
+
+
+def test_needed_is_in_build_order() -> None:
+    graph = resolve(tree(SCIENCE))
+    everything = needed(graph, [image.node for image in reversed(graph.images)])
+    assert list(everything) == [node for node in graph.nodes if node in everything]
+
+
+# --- faults ------------------------------------------------------------------------------------------------------------
+# Single ones are in tests/projects/graph-* and matrix-*.
+
+
+def test_all_faults_of_all_files_at_once() -> None:
+    said = faults(
+        {
+            "hubstack.yaml": "base: debin",
+            "base/debian": RELEASE,
+            "layers/a": "requires: [b]",
+            "layers/b": "requires: [a]",
+            "layers/c": "conflicts: [d]\nvariables: {release: {type: text, default: x}}",
+            "layers/d": "after: [nobody]",
+            "stacks/one.yaml": "base: debian\nlayers: [c, d]\nvalues: {relese: bookworm}\nmatrix: {release: [sid]}",
+            "stacks/two.yaml": "base: debian\nlayers: [e]",
+        }
+    )
+    places = [":".join(line.split(":")[:2]) for line in said]
+    assert places == [
+        "hubstack.yaml:1",
+        "layers/a/layer.yaml:1",
+        "layers/c/layer.yaml:2",
+        "layers/d/layer.yaml:1",
+        "stacks/one.yaml:2",
+        "stacks/one.yaml:3",
+        "stacks/one.yaml:4",
+        "stacks/two.yaml:2",
+    ]
+
+
+def test_a_fault_that_no_stack_shows_is_found_all_the_same() -> None:
+    assert len(faults({"base/debian": RELEASE, "layers/a": RELEASE, "layers/b": "requires: [a]"})) == 1
+
+
+# --- for any project ---------------------------------------------------------------------------------------------------
+
+
+def handmade(name: str, kind: Kind = Kind.LAYER, **fields: Any) -> Layer:
+    return Layer(name=name, kind=kind, summary=name, source=Source(path=f"layers/{name}/layer.yaml"), **fields)
+
+
+def stack(name: str, layers: Iterable[str], **fields: Any) -> Stack:
+    return Stack(
+        name=name, title=name, base="debian", layers=tuple(layers), source=Source(path=f"stacks/{name}.yaml"), **fields
+    )
+
+
+def assembled(layers: Sequence[Layer], stacks: Sequence[Stack]) -> Project:
+    return Project(
+        settings=Settings(source=Source(path="hubstack.yaml")),
+        layers={one.name: one for one in layers},
+        stacks={one.name: one for one in stacks},
+        hubs={},
+    )
+
+
+@st.composite
+def projects(draw: st.DrawFn) -> Project:
+    """Up to nine layers that need only those before them, and stacks of some of them."""
+    names = [f"l{number}" for number in range(draw(st.integers(1, 9)))]
+    layers = [handmade("debian", Kind.BASE)]
+    for number, name in enumerate(names):
+        lower = st.lists(st.sampled_from(names[:number]), unique=True, max_size=3) if number else st.just([])
+        variable = Variable(
+            name=f"v{number}", type=VariableType.INT, default=0, choices={}, help="", position=Source(path=name).at()
+        )
+        layers.append(
+            handmade(
+                name,
+                requires=tuple(draw(lower)),
+                after=tuple(draw(lower)),
+                copy_from=tuple(draw(lower)[:1]),
+                variables={variable.name: variable} if draw(st.booleans()) else {},
+            )
+        )
+    chosen = st.lists(st.sampled_from(names), unique=True, min_size=1)
+    stacks = [stack(f"s{number}", draw(chosen)) for number in range(draw(st.integers(1, 4)))]
+    return assembled(layers, stacks)
+
+
+def images(graph: Graph) -> dict[str, list[tuple[str, tuple[str, ...], tuple[str, ...]]]]:
+    """For each variant its image's nodes with what they are built from."""
+    return {
+        image.variant.id: [
+            (node, graph.nodes[node].parents, tuple(graph.nodes[node].copies.values()))
+            for node in graph.lineage[image.node]
+        ]
+        for image in graph.images
+    }
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(projects())
+def test_another_stack_changes_no_node_of_the_others(project: Project) -> None:
+    whole = images(resolve(project))
+    for name in project.stacks:
+        fewer = replace(project, stacks={other: one for other, one in project.stacks.items() if other != name})
+        assert images(resolve(fewer)) == {
+            variant: nodes for variant, nodes in whole.items() if variant != f"{name}/default"
+        }
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(projects(), st.randoms(use_true_random=False))
+def test_the_order_of_files_changes_nothing(project: Project, random: Random) -> None:
+    def shuffled(mapping: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(random.sample(list(mapping.items()), len(mapping)))
+
+    one, other = (
+        resolve(project),
+        resolve(replace(project, layers=shuffled(project.layers), stacks=shuffled(project.stacks))),
+    )
+    assert one == other
+    assert list(one.nodes) == list(other.nodes)
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(projects())
+def test_every_chain_keeps_what_its_layers_ask_for(project: Project) -> None:
+    graph = resolve(project)
+    for image in graph.images:
+        order = [graph.nodes[node].layer for node in graph.lineage[image.node]]
+        assert len(set(order)) == len(order)
+        assert set(project.stacks[image.variant.stack].layers) <= set(order)
+        for place, name in enumerate(order):
+            assert set(project.layers[name].requires) <= set(order[:place])
+            assert not set(project.layers[name].after) & set(order[place:])
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(projects(), st.data())
+def test_a_requirement_of_a_lower_layer_on_a_higher_one_is_always_a_fault(
+    project: Project, data: st.DataObject
+) -> None:
+    layers = [layer for layer in project.layers.values() if layer.requires]
+    if layers:
+        upper = data.draw(st.sampled_from(layers))
+        lower = project.layers[upper.requires[0]]
+        circle = replace(lower, requires=(*lower.requires, upper.name))
+        with pytest.raises(ProjectError, match=f"{lower.name} needs|needs {lower.name}"):
+            resolve(replace(project, layers={**project.layers, lower.name: circle}))
+
+
+# --- size and start-up -------------------------------------------------------------------------------------------------
+
+
+def wide(size: int) -> Project:
+    """A fifth of the layers under the others, and a stack for each of these."""
+    lower = [handmade(f"m{number}") for number in range(size // 5)]
+    upper = [handmade(f"l{number}", requires=(f"m{number % len(lower)}",)) for number in range(size - len(lower) - 1)]
+    return assembled(
+        [handmade("debian", Kind.BASE), *lower, *upper], [stack(f"s-{one.name}", [one.name]) for one in upper]
+    )
+
+
+def deep(size: int) -> Project:
+    layers = [handmade(f"l{number}", requires=(f"l{number - 1}",) if number else ()) for number in range(size - 1)]
+    return assembled([handmade("debian", Kind.BASE), *layers], [stack("one", [layers[-1].name])])
+
+
+@pytest.mark.parametrize("shape", [wide, deep])
+def test_5000_nodes_are_resolved_in_a_moment(shape: Any) -> None:
+    """Below a second on the machine of the first measurements; anything quadratic takes tens of them."""
+    project = shape(5000)
+    started = time.perf_counter()
+    assert len(resolve(project).nodes) == 5000
+    assert time.perf_counter() - started < 5
+
+
+def test_a_project_without_faults_is_resolved_without_networkx() -> None:
+    """Its import takes longer than everything that a run with nothing to do may take."""
+    code = (
+        "import sys; from tests.tree import tree; from hubstack.graph import resolve; "
+        f"resolve(tree({SCIENCE!r})); sys.exit('networkx' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2]).returncode == 0
