@@ -1,7 +1,11 @@
 """One node's way from step to outcome: build, load, test, push, remember.
 
-Tags are put in this order, each only after the one before: the manifest by digest, ``fp-`` once the image is tested,
-``ok-`` last. Whatever is killed in between leaves no tag that says more than what is true.
+Nothing gets a name in the registry before its tests have passed: not ``fp-`` either, though it says no more than that
+this input was built. So whoever trusts a run's registry trusts tested images only, and nothing is uploaded in vain; the
+price is that an image whose *test* was wrong is built again on a machine without this store, which keeps it here.
+
+Then, each only after the one before: blobs and manifest with ``fp-``, the record, ``ok-`` last. Whatever is killed in
+between leaves no tag that says more than what is true, and the next run goes on from there.
 """
 
 from __future__ import annotations
@@ -15,12 +19,13 @@ from hubstack import schedule
 from hubstack.buildx import Job
 from hubstack.command import Cancelled
 from hubstack.engine import Engine
-from hubstack.model import Digest, Node
-from hubstack.names import FINGERPRINT_LABEL, Names
-from hubstack.oci import Manifest
+from hubstack.errors import EngineError
+from hubstack.event import Event, Finished, Line, Phase, Planned
+from hubstack.model import Digest, Fingerprint, ImageRef, Node
+from hubstack.names import FINGERPRINT_LABEL, Names, tested_tag
+from hubstack.oci import Layout, Manifest
 from hubstack.pipeline import Inputs
 from hubstack.plan import Action, Plan, Step
-from hubstack.event import Event, Finished, Line, Phase, Planned
 from hubstack.publish import Publisher
 from hubstack.record import Record
 from hubstack.schedule import Outcome, Result
@@ -30,7 +35,7 @@ from hubstack.verify import Contents, read_contents, run_tests
 
 @dataclass(kw_only=True)
 class Builder:
-    """Works on steps, several at once. Without a publisher, images stay on this machine's engine."""
+    """Works on the steps of one run, several at once. Without a publisher, images stay on this machine's engine."""
 
     inputs: Inputs
     names: Names
@@ -40,23 +45,7 @@ class Builder:
     on_event: Callable[[Event], None]
     cancel: threading.Event
     _digests: dict[str, Digest] = field(default_factory=dict)  # of nodes that this run has made or found
-    _contents: dict[str, Contents] = field(default_factory=dict)
-
-    def work(self, step: Step) -> Outcome:
-        """Bring the node to where it is built, tested and, with a publisher, pushed. Raises HubstackError."""
-        node, started = step.node, time.monotonic()
-        result = Result.BUILT
-        here = self.store.layout(self.inputs.fingerprint(node.id)) is not None
-        if step.action is Action.TEST and not here:
-            result, digest, size = Result.TESTED, self._test_there(step), 0
-        else:
-            if not here:
-                self._build(node)
-            elif step.action is Action.BUILD:
-                result = Result.REUSED  # an earlier run has built it here and was not to push, or could not
-            digest, size = self._finish(step, started)
-        self._digests[node.id] = digest
-        return Outcome(node=node.id, result=result, digest=digest, seconds=time.monotonic() - started, size_bytes=size)
+    _turns: dict[Fingerprint, threading.Lock] = field(default_factory=dict)
 
     def run(self, plan: Plan, *, jobs: int, fail_fast: bool) -> dict[str, Outcome]:
         """Work on every step of ``plan``; the outcome of each, parents before children."""
@@ -64,38 +53,58 @@ class Builder:
         self._digests |= {step.node.id: step.digest for step in plan.steps if step.digest is not None}
         if plan.dirty():
             self.engine.check()
+            self.engine.stop()  # what a killed run has left
         seconds = {step.node.id: step.seconds for step in plan.steps if step.seconds is not None}
-        try:
-            return schedule.run(
-                plan.steps,
-                self.work,
-                priority=schedule.priorities(self.inputs.graph, seconds),
-                jobs=jobs,
-                fail_fast=fail_fast,
-                cancel=self.cancel,
-                on_outcome=lambda outcome: self.on_event(Finished(outcome=outcome)),
-                on_cancel=self.engine.stop,
-            )
-        finally:
-            self._digests.clear()
+        return schedule.run(
+            plan.steps,
+            self.work,
+            priority=schedule.priorities(self.inputs.graph, seconds),
+            jobs=jobs,
+            fail_fast=fail_fast,
+            cancel=self.cancel,
+            on_outcome=lambda outcome: self.on_event(Finished(outcome=outcome)),
+            on_cancel=self.engine.stop,
+        )
 
-    def _build(self, node: Node) -> None:
+    def work(self, step: Step) -> Outcome:
+        """Bring the node to where it is built, tested and, with a publisher, pushed. Raises HubstackError."""
+        started = time.monotonic()
+        fingerprint = self.inputs.fingerprint(step.node.id)
+        turn = self._turns.setdefault(fingerprint, threading.Lock())
+        with turn:  # nodes that differ in a value which nothing reads have one image
+            layout = self.store.layout(fingerprint)
+            if step.action is Action.TEST and (layout is None or layout.manifest.digest != step.digest):
+                result, (digest, size) = Result.TESTED, self._test_there(step, started)
+            else:
+                result = Result.TESTED if step.action is Action.TEST else Result.REUSED
+                if layout is None:
+                    result, layout = Result.BUILT, self._build(step.node)
+                digest, size = self._test_here(step, layout, started)
+        self._digests[step.node.id] = digest
+        seconds = time.monotonic() - started
+        return Outcome(node=step.node.id, result=result, digest=digest, seconds=seconds, size_bytes=size)
+
+    def _build(self, node: Node) -> Layout:
         self._phase(node, "building")
         fingerprint = self.inputs.fingerprint(node.id)
-        contexts = dict(zip(["parent"], map(self._locate, node.parents), strict=True)) if node.parents else {}
-        contexts |= {layer: self._locate(source) for layer, source in node.copies.items()}
-        with self.store.new_layout(fingerprint) as layout:
+        contexts = {layer: self._locate(source) for layer, source in node.copies.items()}
+        if node.parents:
+            (parent,) = node.parents  # more are put together in the registry and not built
+            contexts = {"parent": self._locate(parent), **contexts}
+        with self.store.new_layout(fingerprint) as folder:
             job = Job(
                 node=node.id,
                 platform=node.platform,
                 rendered=self.inputs.rendered[node.id],
                 contexts=contexts,
                 labels={FINGERPRINT_LABEL: fingerprint},
-                layout=layout,
+                layout=folder,
             )
-            self.engine.build(
-                job, on_line=lambda text: self.on_event(Line(node=node.id, text=text)), cancel=self.cancel
-            )
+            self.engine.build(job, on_line=self._say(node), cancel=self.cancel)
+        layout = self.store.layout(fingerprint)
+        if layout is None:
+            raise EngineError(f"{node.id}: the engine has left no image behind")
+        return layout
 
     def _locate(self, node: str) -> str:
         """Where BuildKit finds a parent: in the local store, else in the registry; by digest in both."""
@@ -105,59 +114,78 @@ class Builder:
             return f"oci-layout://{layout.folder}@{digest}"
         return f"docker-image://{self.names.node(fingerprint).with_digest(digest)}"
 
-    def _finish(self, step: Step, started: float) -> tuple[Digest, int]:
+    def _test_here(self, step: Step, layout: Layout, started: float) -> tuple[Digest, int]:
         """Test the local image and push it; the digest in force, which is another run's if that one was first."""
-        node = step.node
-        fingerprint = self.inputs.fingerprint(node.id)
-        layout = self.store.layout(fingerprint)
-        assert layout is not None
-        manifest = layout.manifest
-        if not self.store.digests([self.names.tested(fingerprint, step.tests).tag]):
-            image = self.engine.load(layout, self.names.node(fingerprint))
-            self._test(node, image)
-            self._contents[node.id] = read_contents(self.engine, image, self.inputs.layers(node.id))
-            self.store.mark_tested(fingerprint, step.tests)
-        record = self._record(node, manifest, time.monotonic() - started)
-        self.store.write_record(record)
-        digest = manifest.digest
-        if self.publisher is not None:
-            self._phase(node, "pushing")
-            digest = self.publisher.push_node(layout, fingerprint, on_bytes=self._check_cancelled)
-            if digest != manifest.digest:
-                self.store.discard(fingerprint)
-                self._test(node, self.engine.pull(self.names.node(fingerprint).with_digest(digest)))
-            self.publisher.mark_tested(fingerprint, step.tests, digest)
+        record = self._prove(step, layout, started)
+        if self.publisher is None:
+            return layout.manifest.digest, record.size_bytes
+        self._phase(step.node, "pushing")
+        digest = self.publisher.push_node(layout, record.fingerprint, on_bytes=self._check_cancelled)
+        if digest == layout.manifest.digest:
             self.publisher.remember(record)
+        else:
+            self.store.discard(record.fingerprint)
+            self._test(step.node, self.engine.pull(self._ref(step.node, digest)))
+        self.publisher.mark_tested(record.fingerprint, step.tests, digest)
         return digest, record.size_bytes
 
-    def _test_there(self, step: Step) -> Digest:
+    def _prove(self, step: Step, layout: Layout, started: float) -> Record:
+        """Test the local image, unless these tests have passed on it here; what is to be remembered of it."""
+        node, fingerprint = step.node, self.inputs.fingerprint(step.node.id)
+        tested = bool(self.store.digests([tested_tag(fingerprint, step.tests)]))
+        record = self.store.records([node.id]).get(node.id)
+        if record is not None and record.fingerprint == fingerprint and tested:
+            return record
+        image = self.engine.load(layout, self.names.node(fingerprint))
+        if not tested:
+            self._test(node, image)
+        if record is None or record.fingerprint != fingerprint:
+            record = self._record(node, image, layout.manifest, started)
+            self.store.write_record(record)
+        self.store.mark_tested(fingerprint, step.tests)
+        return record
+
+    def _test_there(self, step: Step, started: float) -> tuple[Digest, int]:
         """Test an image that only the registry has."""
-        digest, fingerprint = step.digest, self.inputs.fingerprint(step.node.id)
-        assert digest is not None
-        self._phase(step.node, "testing")
-        self._test(step.node, self.engine.pull(self.names.node(fingerprint).with_digest(digest)))
-        if self.publisher is not None:
-            self.publisher.mark_tested(fingerprint, step.tests, digest)
-        return digest
+        node, digest, fingerprint = step.node, step.digest, self.inputs.fingerprint(step.node.id)
+        assert digest is not None  # the plan has found it
+        image = self.engine.pull(self._ref(node, digest))
+        self._test(node, image)
+        if self.publisher is None:
+            return digest, 0
+        manifest = self.publisher.built(digest)
+        if not self.publisher.remembers(fingerprint):  # who has put it there was killed
+            self.publisher.remember(self._record(node, image, manifest, started))
+        self.publisher.mark_tested(fingerprint, step.tests, digest)
+        return digest, size_bytes(manifest)
 
     def _test(self, node: Node, image: str) -> None:
         self._phase(node, "testing")
-        run_tests(
-            self.engine, image, self.inputs.layers(node.id), hub_test=node.id in self.inputs.offered, node=node.id
-        )
+        layers = self.inputs.layers(node.id)
+        hub_test = node.id in self.inputs.offered
+        run_tests(self.engine, image, layers, hub_test=hub_test, node=node.id, on_line=self._say(node))
 
-    def _record(self, node: Node, manifest: Manifest, seconds: float) -> Record:
-        contents = self._contents.get(node.id, Contents(versions={}, packages={}))
+    def _record(self, node: Node, image: str, manifest: Manifest, started: float) -> Record:
+        contents = Contents(versions={}, packages={})
+        if node.id in self.inputs.offered:  # nobody asks what is in the others
+            self._check_cancelled()
+            contents = read_contents(self.engine, image, self.inputs.layers(node.id))
         return Record(
             node=node.id,
             fingerprint=self.inputs.fingerprint(node.id),
             facts=self.inputs.identities[node.id].facts,
             sources=self.inputs.rendered[node.id].sources,
-            seconds=seconds,
-            size_bytes=sum(blob.size for blob in manifest.layers),
+            seconds=time.monotonic() - started,
+            size_bytes=size_bytes(manifest),
             versions=contents.versions,
             packages=contents.packages,
         )
+
+    def _ref(self, node: Node, digest: Digest) -> ImageRef:
+        return self.names.node(self.inputs.fingerprint(node.id)).with_digest(digest)
+
+    def _say(self, node: Node) -> Callable[[str], None]:
+        return lambda text: self.on_event(Line(node=node.id, text=text))
 
     def _phase(self, node: Node, phase: str) -> None:
         self._check_cancelled()
@@ -166,3 +194,8 @@ class Builder:
     def _check_cancelled(self, *_: int) -> None:
         if self.cancel.is_set():
             raise Cancelled
+
+
+def size_bytes(manifest: Manifest) -> int:
+    """What a machine downloads that has nothing of it."""
+    return sum(blob.size for blob in manifest.layers)

@@ -277,6 +277,8 @@ def pinned(reference: str, digest: Digest) -> str:
 
 def pin_images(dockerfile: Text, images: Mapping[str, Digest]) -> tuple[Text, tuple[str, ...]]:
     """Write the digest behind every locked reference that FROM, ``--from`` or a mount names; those that were found."""
+    if not images:
+        return dockerfile, ()
     try:
         instructions = parse_dockerfile(dockerfile.text).instructions
     except DockerfileError:  # the rules say so at the right line

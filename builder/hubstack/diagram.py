@@ -151,16 +151,18 @@ def _layer_box(project: Project, name: str, nodes: Sequence[Node]) -> Box:
         title=name,
         count=len(nodes),
         notes=tuple(
-            f"{name} {_shown(layer.variables[name], found)}" for name, found in values.items() if len(found) > 1
+            f"{name} {' | '.join(shown_values(layer.variables[name], found))}"
+            for name, found in values.items()
+            if len(found) > 1
         ),
         draft=bool(layer.draft),
     )
 
 
-def _shown(variable: Variable, values: Iterable[Value]) -> str:
+def shown_values(variable: Variable, values: Iterable[Value]) -> list[str]:
     """In the order of the variable's choices, else of the alphabet."""
     choices = {text: number for number, text in enumerate(variable.choices)}
-    return " | ".join(sorted(map(_text, values), key=lambda text: (choices.get(text, len(choices)), text)))
+    return sorted(map(_text, values), key=lambda text: (choices.get(text, len(choices)), text))
 
 
 def _text(value: Value) -> str:

@@ -24,6 +24,8 @@ INSTRUCTIONS = frozenset(
 _WITH_HEREDOC = frozenset({"ADD", "COPY", "RUN"})
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*")
 _WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.DOTALL)
+_FLAG = re.compile(r"""(?:[^\s"'\\]+|\\.|"(?:[^"\\]|\\.)*(?:"|$)|'(?:[^'\\]|\\.)*(?:'|$))*""", re.DOTALL)
+_FLAG_PART = re.compile(r"""\\(.)|"((?:[^"\\]|\\.)*)(?:"|$)|'((?:[^'\\]|\\.)*)(?:'|$)""", re.DOTALL)
 _HEREDOC = re.compile(r"""(?P<fd>\d*)<<(?P<chomp>-?)(?P<quote>["']?)(?P<name>\w+)(?P=quote)""")
 _HEREDOC_LIKE = re.compile(r"\d*<<-?[^<]*|.*\$\{[^}]*<<.*", re.DOTALL)
 _BLANKS = re.compile(r"[\t\v\f\r ]+")
@@ -183,20 +185,10 @@ def _flags(rest: str) -> tuple[tuple[tuple[str, str], ...], str]:
 
 
 def _flag_word(rest: str) -> tuple[str, str]:
-    word, quoted_by, at = "", "", 0
-    while at < len(rest) and (quoted_by or not rest[at].isspace()):
-        char = rest[at]
-        if char == "\\":
-            at += 1
-            word += rest[at : at + 1]
-        elif char == quoted_by:
-            quoted_by = ""
-        elif not quoted_by and char in "\"'":
-            quoted_by = char
-        else:
-            word += char
-        at += 1
-    return word, rest[at:].strip()
+    match = _FLAG.match(rest)
+    assert match is not None  # it takes anything, also nothing
+    word = _FLAG_PART.sub(lambda part: re.sub(r"\\(.)", r"\1", part[1] or part[2] or part[3] or ""), match[0])
+    return word, rest[match.end() :].strip()
 
 
 def _heredocs(lines: Sequence[str], number: int, logical: str, line: int) -> tuple[tuple[Heredoc, ...], int]:

@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -45,7 +45,7 @@ class Execution:
 
 
 class Container(Protocol):
-    def run(self, shell: str, *, timeout_s: int, folder: str = "/", env: Mapping[str, str] | None = None) -> Execution:
+    def run(self, shell: str, *, timeout_s: int, folder: str = "/") -> Execution:
         """Run a shell command as the image's user; exit code 124 means that it took too long."""
         ...
 
@@ -66,7 +66,10 @@ class Engine(Protocol):
     def pull(self, ref: ImageRef) -> str: ...
 
     def stop(self) -> None:
-        """End every container, so that whoever waits for one comes back. Called when a run is cancelled."""
+        """End every container of this project's tests: those of a killed run, or of this one when it is cancelled.
+
+        Whoever waits for one comes back.
+        """
         ...
 
     def container(
@@ -105,25 +108,24 @@ class Docker:
 
     def check(self) -> None:
         find_plugin()
-        client = self._client
-        version = client.version()["Version"]
+        with _asking("say what it is"):
+            version, info = self._client.version()["Version"], self._client.info()
         if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_ENGINE:
             wanted = ".".join(str(part) for part in _OLDEST_ENGINE)
             raise EngineError(f"the Docker engine is too old: {version}", hint=f"hubstack needs {wanted} or newer.")
-        if not self.builder and not any("containerd" in str(one) for one in client.info().get("DriverStatus") or ()):
+        if not self.builder and not any("containerd" in str(one) for one in info.get("DriverStatus") or ()):
             raise EngineError(
                 "the Docker engine doesn't use the containerd image store, which exporting OCI layouts needs",
                 hint='Set {"features": {"containerd-snapshotter": true}} in its daemon.json, or give --builder NAME '
                 "after `docker buildx create --driver docker-container --name NAME`.",
             )
-        self.stop()  # what a killed run of this project has left
 
     def stop(self) -> None:
-        import docker
-
-        for container in self._client.containers.list(all=True, filters={"label": f"{_LABEL}={self.scratch}"}):
-            with contextlib.suppress(docker.errors.APIError):  # it is going already
-                container.remove(force=True)
+        label = f"{_LABEL}={self.scratch}"
+        with contextlib.suppress(EngineError), _asking("list containers"):
+            for container in self._client.containers.list(all=True, filters={"label": label}, ignore_removed=True):
+                with contextlib.suppress(EngineError), _asking("remove a container"):  # it is going already
+                    container.remove(force=True)
 
     def build(self, job: Job, *, on_line: Callable[[str], None], cancel: threading.Event | None) -> None:
         build(
@@ -135,28 +137,22 @@ class Docker:
         )
 
     def load(self, layout: Layout, name: ImageRef) -> str:
-        import docker
-
         try:
             return self._load(layout, name, whole=False)
-        except docker.errors.APIError:  # a builder with a content store of its own: the daemon needs every blob
+        except EngineError:  # a builder with a content store of its own: the daemon needs every blob
             return self._load(layout, name, whole=True)
 
     def _load(self, layout: Layout, name: ImageRef, *, whole: bool) -> str:
         with tempfile.TemporaryFile(dir=self.scratch) as archive:
             write_archive(archive, layout, name, whole=whole)
             archive.seek(0)
-            images = self._client.images.load(archive)
+            with _asking(f"load {name}"):
+                images = self._client.images.load(archive)
         return str(images[0].id)
 
     def pull(self, ref: ImageRef) -> str:
-        import docker
-
-        name = f"{ref.host}/{ref.repository}"
-        try:
-            image = self._client.images.pull(name, tag=ref.digest or ref.tag)
-        except docker.errors.APIError as error:
-            raise EngineError(f"the engine can't pull {ref}: {error.explanation or error}") from None
+        with _asking(f"pull {ref}"):
+            image = self._client.images.pull(f"{ref.host}/{ref.repository}", tag=ref.digest or ref.tag)
         return str(image.id)
 
     def run(self, image: str, words: Sequence[str], *, options: Sequence[str]) -> int:
@@ -171,54 +167,61 @@ class Docker:
 
     @contextmanager
     def container(self, image: str, *, network: bool, files: Mapping[str, Sequence[SourceFile]]) -> Iterator[Container]:
-        container = self._client.containers.create(
-            image,
-            entrypoint=["sleep"],
-            command=["86400"],
-            user=f"{USER}:{GROUP}",
-            init=True,
-            network_mode="bridge" if network else "none",
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            pids_limit=4096,
-            tmpfs={HOME: f"uid={USER},gid={GROUP},mode=0755,exec"},
-            environment={"HOME": HOME},
-            labels={_LABEL: str(self.scratch)},
-        )
+        with _asking(f"make a container of {image}"):
+            container = self._client.containers.create(
+                image,
+                entrypoint=["sleep"],
+                command=["86400"],
+                user=f"{USER}:{GROUP}",
+                init=True,
+                network_mode="bridge" if network else "none",
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                pids_limit=4096,
+                tmpfs={HOME: f"uid={USER},gid={GROUP},mode=0755,exec"},
+                environment={"HOME": HOME},
+                labels={_LABEL: str(self.scratch)},
+            )
         try:
-            for folder, content in files.items():
-                archive = io.BytesIO()
-                with tarfile.open(fileobj=archive, mode="w") as tar:
-                    for one in content:
-                        add_file(
-                            tar,
-                            SourceFile(
-                                path=f"{folder}/{one.path}",
-                                content=one.content,
-                                executable=one.executable,
-                                link=one.link,
-                            ),
-                        )
-                container.put_archive("/", archive.getvalue())
-            container.start()
+            with _asking("start a container"):
+                container.put_archive("/", _archive(files))
+                container.start()
             yield _Running(container)
         finally:
-            with contextlib.suppress(Exception):  # the container's own failure is what people should hear of
+            with contextlib.suppress(EngineError), _asking("remove a container"):  # `stop` was quicker
                 container.remove(force=True)
+
+
+def _archive(files: Mapping[str, Sequence[SourceFile]]) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for folder, content in files.items():
+            for one in content:
+                add_file(tar, replace(one, path=f"{folder}/{one.path}"))
+    return archive.getvalue()
+
+
+@contextmanager
+def _asking(what: str) -> Iterator[None]:
+    """The daemon's refusals, and its silence, as errors of ours."""
+    import docker
+    import requests
+
+    try:
+        yield
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise EngineError(f"the engine can't {what}: {getattr(error, 'explanation', None) or error}") from None
 
 
 @dataclass(frozen=True)
 class _Running:
     container: DockerContainer
 
-    def run(self, shell: str, *, timeout_s: int, folder: str = "/", env: Mapping[str, str] | None = None) -> Execution:
+    def run(self, shell: str, *, timeout_s: int, folder: str = "/") -> Execution:
         # the API can't end an exec, so the deadline goes inside
-        result: Any = self.container.exec_run(
-            ["timeout", "-k", "1", str(timeout_s), "sh", "-c", shell],
-            workdir=folder,
-            environment=dict(env or {}),
-            user=f"{USER}:{GROUP}",
-        )
+        argv = ["timeout", "-k", "1", str(timeout_s), "sh", "-c", shell]
+        with _asking("run a command in a container"):
+            result: Any = self.container.exec_run(argv, workdir=folder, user=f"{USER}:{GROUP}")
         return Execution(code=result.exit_code, output=(result.output or b"").decode(errors="replace"))
 
 

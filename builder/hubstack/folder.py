@@ -43,19 +43,24 @@ class Reader:
 
     def names(self, path: str) -> dict[str, str]:
         """What a folder holds, sorted by name: name → "file", "folder" or "" for everything else. Empty where there is none."""
-        found = self._kind(path)
-        if found == "a folder":
+        mode, _ = self._look(path)
+        if stat.S_ISDIR(mode):
             return {entry.name: _short_kind(entry) for entry in self._entries(path)}
-        if found:
-            self.fault(path, f"{found} stands where a folder belongs", "Remove it, or make it a folder.")
+        if mode:
+            self.fault(path, f"{_kind(mode)} stands where a folder belongs", "Remove it, or make it a folder.")
         return {}
 
     def file(self, path: str) -> bytes | None:
         """The content of a regular file; None, and a problem, where it is none or can't be read."""
-        if (kind := self._kind(path)) == "a file":
-            return self._content(path)
-        self.fault(path, f"{kind or 'nothing'} stands where a file belongs", "Put a regular file there.")
-        return None
+        mode, size = self._look(path)
+        if not stat.S_ISREG(mode):
+            self.fault(path, f"{_kind(mode) or 'nothing'} stands where a file belongs", "Put a regular file there.")
+            return None
+        try:
+            return self._content(path, size)
+        except OSError as error:
+            self._unreadable(path, error)
+            return None
 
     def folder(self, path: str) -> dict[str, SourceFile]:
         """All files and links below a folder, by their path in it, sorted. Empty folders are no part of it."""
@@ -72,22 +77,28 @@ class Reader:
                 name = f"{inside}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(f"{name}/")
-                elif (file := self._source_file(path, name, entry)) is not None:
-                    found[name] = file
+                    continue
+                try:
+                    if (file := self._source_file(path, name, entry)) is not None:
+                        found[name] = file
+                except OSError as error:
+                    self._unreadable(f"{path}/{name}", error)
         return dict(sorted(found.items()))
 
     def fault(self, path: str, what: str, remedy: str) -> None:
         self.problems.append(Problem(position=Position(path=escape(path)), what=what, remedy=remedy))
 
     def _source_file(self, path: str, name: str, entry: os.DirEntry[str]) -> SourceFile | None:
-        mode = entry.stat(follow_symlinks=False).st_mode
+        seen = entry.stat(follow_symlinks=False)
+        mode = seen.st_mode
         if stat.S_ISLNK(mode):
             return self._link(path, name)
         if not stat.S_ISREG(mode):
-            kind = _KINDS.get(stat.S_IFMT(mode), "something")
-            self.fault(f"{path}/{name}", f"{kind} can't be part of a layer", "Remove it: layers hold files and links.")
+            self.fault(
+                f"{path}/{name}", f"{_kind(mode)} can't be part of a layer", "Remove it: layers hold files and links."
+            )
             return None
-        content = self._content(f"{path}/{name}")
+        content = self._content(f"{path}/{name}", seen.st_size)
         return (
             content if content is None else SourceFile(path=name, content=content, executable=bool(mode & stat.S_IXUSR))
         )
@@ -110,7 +121,7 @@ class Reader:
             with os.scandir(f"{self.root}/{path}") as scan:
                 entries = sorted((entry for entry in scan if not IGNORED.fullmatch(entry.name)), key=lambda e: e.name)
         except OSError as error:
-            self.fault(path, f"this folder can't be read: {error.strerror}", "Mend its permissions.")
+            self._unreadable(path, error)
             return
         for entry in entries:
             if CONTROL.search(entry.name) or "\\" in entry.name:
@@ -121,17 +132,15 @@ class Reader:
             else:
                 yield entry
 
-    def _content(self, path: str) -> bytes | None:
+    def _content(self, path: str, size: int) -> bytes | None:
         flags = (
             os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         )  # for what was put there since it was looked at
+        descriptor = os.open(f"{self.root}/{path}", flags)
         try:
-            with os.fdopen(os.open(f"{self.root}/{path}", flags), "rb") as stream:
-                size = os.fstat(stream.fileno()).st_size
-                content = stream.read(min(size, MAX_FILE_BYTES, self.bytes_left) + 1)
-        except OSError as error:
-            self.fault(path, f"this can't be read: {error.strerror}", "Mend its permissions.")
-            return None
+            content = os.read(descriptor, min(size, MAX_FILE_BYTES, self.bytes_left) + 1)
+        finally:
+            os.close(descriptor)
         if len(content) > MAX_FILE_BYTES:
             self.fault(
                 path, f"this file is larger than {MAX_FILE_BYTES // 1024**2} MiB", "Have it downloaded at build time."
@@ -144,13 +153,24 @@ class Reader:
         self.bytes_left -= len(content)
         return content
 
-    def _kind(self, path: str) -> str:
-        """How a message calls what stands there; nothing where nothing does."""
+    def _unreadable(self, path: str, error: OSError) -> None:
+        self.fault(path or ".", f"this can't be read: {error.strerror}", "Mend its permissions.")
+
+    def _look(self, path: str) -> tuple[int, int]:
+        """Mode and size of what stands there; a mode of 0 where nothing does."""
         try:
-            mode = (self.root / path).lstat().st_mode
+            seen = os.lstat(f"{self.root}/{path}")
         except FileNotFoundError:
-            return ""
-        return _KINDS.get(stat.S_IFMT(mode), "something")
+            return 0, 0
+        except OSError as error:
+            self._unreadable(path, error)
+            return 0, 0
+        return seen.st_mode, seen.st_size
+
+
+def _kind(mode: int) -> str:
+    """How a message calls it; nothing where there is nothing."""
+    return _KINDS.get(stat.S_IFMT(mode), "something") if mode else ""
 
 
 def _short_kind(entry: os.DirEntry[str]) -> str:

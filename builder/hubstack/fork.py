@@ -6,6 +6,7 @@ process can be ended for certain. One fork for a whole run costs next to nothing
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import resource
@@ -121,6 +122,7 @@ def _in_child(work: Callable[[Job, Step], Result], jobs: Sequence[Job], bounds: 
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGXCPU, _too_long)
         _limit_memory(bounds.memory_bytes)
+        gc.disable()  # a collection would only copy the parent's pages
         for job in jobs:
             _limit_processor(bounds.cpu_s)
             _send(pipe, None, work(job, lambda at: _send(pipe, at, None)))

@@ -1,6 +1,6 @@
-"""From which line of which template each line of a rendered text came.
+"""The lines of templates: where they end, and from which of them each line of a rendered text came.
 
-It is carried through Jinja by marks, PATH:LINE between two control characters, that the lexer puts in front of each line
+The latter is carried through Jinja by marks, PATH:LINE between two control characters, that the lexer puts in front of each line
 of a template's text and ``separate`` takes out again. Text inside macros, calls and ``set`` blocks gets none, so that
 templates can compare and cut what they captured; such lines count as the line that printed them.
 """
@@ -17,6 +17,7 @@ from jinja2.lexer import Token, TokenStream
 from hubstack.model import Position
 
 _MARK = re.compile("\x01([^\x01\x02\n]*?):([0-9]+)\x02")
+_COMMENT_BEHIND_TEXT = re.compile(r"(?m)^([^\n]*\S[^\n]*\{#(?:(?!#\}).)*(?<![-+#]))#\}$")
 _LEFT_OVER = re.compile("[\x01\x02]")
 
 
@@ -56,31 +57,56 @@ def separate(rendered: str, path: str) -> Text:
     return Text("\n".join(lines), tuple(origins))
 
 
-class Origins(Extension):
-    """Marks the lines of the templates whose names are in the environment's ``marked``."""
+class Lines(Extension):
+    """What an environment with ``trim_blocks`` needs to keep lines apart and to know them.
+
+    Jinja takes the line end behind every block and comment. Here it stays where there is more in the line, so that
+    ``git{% if old %}/bookworm{% endif %}`` does not run into the next package.
+    """
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002
+        return _COMMENT_BEHIND_TEXT.sub(r"\1+#}", source)
 
     def filter_stream(self, stream: TokenStream) -> TokenStream | Iterator[Token]:
         name = stream.name or ""
-        return _marked(stream, name) if self.environment.is_marked(name) else stream  # type: ignore[attr-defined]
+        whole = TokenStream(_line_ends(stream), stream.name, stream.filename)
+        return _marked(whole, name) if self.environment.is_marked(name) else whole  # type: ignore[attr-defined]
+
+
+def _line_ends(stream: TokenStream) -> Iterator[Token]:
+    text = False  # whether there is something besides blocks in the line so far
+    for token in stream:
+        yield token
+        if token.type == "data":
+            *ended, last = token.value.split("\n")
+            text = bool(last.strip()) or (text and not ended)
+        elif token.type == "variable_begin":
+            text = True
+        elif token.type == "block_end" and token.value == "%}\n":
+            if text:
+                yield Token(token.lineno, "data", "\n")
+            text = False
 
 
 def _marked(stream: TokenStream, path: str) -> Iterator[Token]:
     depth = 0  # of blocks whose text is captured
+    known = False  # whether text in front of the token has said which line this is
     for token in stream:
         if token.type == "data":
             yield token if depth else Token(token.lineno, "data", _mark_lines(token, path))
-            continue
-        if token.type == "variable_begin" and not depth:
-            yield Token(token.lineno, "data", mark(path, token.lineno))
-        if token.type != "block_begin":
+            known = True
+        elif token.type == "block_begin":
+            block = list(_until_end(token, stream))
+            opened = _captures(block)
+            if opened > 0 and not depth:
+                yield Token(token.lineno, "data", mark(path, token.lineno))
+            depth += opened
+            yield from block
+            known = False
+        else:
+            if token.type == "variable_begin" and not depth and not known:
+                yield Token(token.lineno, "data", mark(path, token.lineno))
             yield token
-            continue
-        block = list(_until_end(token, stream))
-        opened = _captures(block)
-        if opened > 0 and not depth:
-            yield Token(token.lineno, "data", mark(path, token.lineno))
-        depth += opened
-        yield from block
 
 
 def _until_end(first: Token, stream: TokenStream) -> Iterator[Token]:

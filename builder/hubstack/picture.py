@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hubstack.diagram import ArrowKind, Box, BoxKind, Diagram, layer_diagram, node_diagram
+from hubstack.diagram import ArrowKind, Box, BoxKind, Diagram, layer_diagram, node_diagram, shown_values
 from hubstack.graph import needed
-from hubstack.model import Graph, Node, Project, Value
+from hubstack.model import Graph, Node, Project
 from hubstack.select import Selection
 from hubstack.spelling import enumerate_words
-from hubstack.value import value_text
 
 
 def graph_svg(project: Project, graph: Graph, selection: Selection, *, nodes: bool = False) -> str:
@@ -154,7 +153,8 @@ def _row_text(row: _Row, project: Project, selection: Selection, *, nodes: bool)
     stacks = {selected[variant] for node in row.nodes for variant in node.stacks if variant in selected}
     words = [first.id if nodes else first.layer]
     words += [f"×{len(row.nodes)}"] if len(row.nodes) > 1 else []
-    words += [_values(name, [node.values[name] for node in row.nodes]) for name in layer.variables]
+    for name, variable in layer.variables.items():
+        words.append(f"{name}={'|'.join(shown_values(variable, {node.values[name] for node in row.nodes}))}")
     words += [f"(copies from {enumerate_words(layer.copy_from, 'and')})"] if layer.copy_from else []
     words += ["(draft)"] if layer.draft else []
     words += [f"[{len(stacks)} stacks]"] if len(stacks) > 1 else []
@@ -164,10 +164,6 @@ def _row_text(row: _Row, project: Project, selection: Selection, *, nodes: bool)
             images.setdefault(image.variant.stack, {})[image.variant.name] = None
     words += [f"⇒ {', '.join(_image(stack, names) for stack, names in images.items())}"] if images else []
     return " ".join(words)
-
-
-def _values(name: str, values: Iterable[Value]) -> str:
-    return f"{name}={'|'.join(value_text(value) for value in dict.fromkeys(values))}"
 
 
 def _image(stack: str, variants: Iterable[str]) -> str:

@@ -66,16 +66,18 @@ def with_privileges(text: Text, *, base: bool) -> Text:
         begins = {one.line: one for one in parse_dockerfile(text.text).instructions}
     except DockerfileError:  # the rules say so at the right line
         begins = {}
-    state, out, inside = _State(base), [], 0
+    state, out, begun, inside = _State(base), [], 0, 0
     for number, (line, origin) in enumerate(zip(text.text.split("\n"), text.origins, strict=True), start=1):
         if number > inside and line.strip() == BEGIN:
             out += [(one, origin) for one in state.raise_()]
             continue
         if (one := begins.get(number)) is not None:
-            inside = one.end
+            begun, inside = number, one.end
             _restore(out, state.meet(one))
         if number <= inside or line.strip() or (out and out[-1][0].strip()):
             out.append((line, origin))
+        if number == inside and begins[begun].heredocs:
+            out.append(("", origin))  # easier to read, and hadolint's parser wants it
     _restore(out, state.owed)
     while out and not out[-1][0].strip():
         out.pop()

@@ -33,7 +33,7 @@ class Logs:
         match event:
             case Phase(node=node, phase=phase):
                 if node not in self._files:
-                    self._files[node] = self.path(node).open("w", buffering=1)
+                    self._files[node] = self.path(node).open("w", buffering=1, encoding="utf-8")
                 self._files[node].write(f"== {phase}\n")
             case Line(node=node, text=text) if node in self._files:
                 self._files[node].write(f"{text}\n")
@@ -44,9 +44,8 @@ class Logs:
 
 def describe(error: Exception | None) -> tuple[Position | None, tuple[str, ...], str]:
     """Where in the templates a failure comes from, its last lines, and a hint."""
-    if isinstance(error, BuildFailed | ImageTestFailed):
-        return error.position, error.tail, getattr(error, "hint", "")
-    return None, getattr(error, "tail", ()), getattr(error, "hint", "")
+    position = error.position if isinstance(error, BuildFailed | ImageTestFailed) else None
+    return position, getattr(error, "tail", ()), getattr(error, "hint", "")
 
 
 def failure_lines(outcome: Outcome, log: str) -> Iterator[str]:
@@ -66,53 +65,64 @@ class Plain:
     out: Callable[[str], None]
     log: Callable[[str], str]
     github: bool = False
-    _left: int = 0
-    _tails: dict[str, list[str]] = field(default_factory=dict)
+    _left: set[str] = field(default_factory=set)  # nodes that something is to be done for
+    _logs: dict[str, list[str]] = field(default_factory=dict)
 
     def __call__(self, event: Event) -> None:
         match event:
             case Planned(plan=plan):
-                self._left = len(plan.dirty())
-                self.out(summary(plan))
+                self._left = {step.node.id for step in plan.dirty()}
+                self._print(summary(plan))
             case Phase(node=node, phase=phase):
-                self.out(f"{node}: {phase}")
+                self._print(f"{node}: {phase}")
             case Line(node=node, text=text):
                 if self.github:
-                    self._tails.setdefault(node, []).append(text)
+                    self._logs.setdefault(node, []).append(text)
             case Note(text=text):
-                self.out(text)
+                self._print(text)
             case Finished(outcome=outcome):
                 self._finished(outcome)
 
     def _finished(self, outcome: Outcome) -> None:
-        lines = self._tails.pop(outcome.node, [])
-        if outcome.result is Result.REUSED:
-            return
-        self._left -= 1
-        left = f", {self._left} left" if self._left > 0 else ""
-        if self.github and lines:
-            self.out(f"::group::{outcome.node}: log")
-            for line in lines:
-                self.out(line.replace("::", ":\u200b:"))  # a log line must not be read as a command
-            self.out("::endgroup::")
-        if outcome.result is Result.FAILED:
-            self.out(f"{outcome.node}: failed after {outcome.seconds:.1f} s{left}")
-            for line in failure_lines(outcome, self.log(outcome.node)):
-                self.out(line)
-            if self.github:
-                self.out(annotation(outcome))
-        else:
+        if outcome.result is Result.REUSED and outcome.node not in self._left:
+            return  # it was there before the run
+        self._left.discard(outcome.node)
+        left = f", {len(self._left)} left" if self._left else ""
+        self._group(outcome.node, self._logs.pop(outcome.node, []))
+        if outcome.result is not Result.FAILED:
             why = f": {outcome.message}" if outcome.message else ""
-            self.out(f"{outcome.node}: {outcome.result} in {outcome.seconds:.1f} s{why}{left}")
+            self._print(f"{outcome.node}: {outcome.result} in {outcome.seconds:.1f} s{why}{left}")
+            return
+        self._print(f"{outcome.node}: failed after {outcome.seconds:.1f} s{left}")
+        for line in failure_lines(outcome, self.log(outcome.node)):
+            self._print(line)
+        if self.github:
+            self.out(annotation(outcome))
+
+    def _group(self, node: str, lines: list[str]) -> None:
+        if lines:
+            self.out(f"::group::{node}: log")
+            for line in lines:
+                self._print(line)
+            self.out("::endgroup::")
+
+    def _print(self, text: str) -> None:
+        """Text in which a runner must not find a command, in today's spelling or in the one before it."""
+        self.out(text.replace("::", ":\u200b:").replace("##[", "##\u200b[") if self.github else text)
 
 
 def annotation(outcome: Outcome) -> str:
     """A workflow command that puts the failure on the template's line ("Workflow commands", GitHub's documentation)."""
     position, tail, _ = describe(outcome.error)
-    text = "\n".join((outcome.message, *tail[-5:]))
-    escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    where = f" file={position.path},line={position.line}" if position else ""
-    return f"::error{where}::{escaped}"
+    text = _escaped("\n".join((outcome.message, *tail[-5:])))
+    if position is None:
+        return f"::error::{text}"
+    path = _escaped(position.path).replace(":", "%3A").replace(",", "%2C")
+    return f"::error file={path},line={position.line}::{text}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 @dataclass(kw_only=True)

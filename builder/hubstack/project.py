@@ -156,13 +156,13 @@ class _Loader:
             else:
                 remedy = f"Rename it to {stem}.yaml." if suffix == "yml" else f"{group}/ holds one .yaml file for each."
                 self.warn(f"{group}/{name}", f"nothing reads {quote(name)}", remedy)
-        self.check_names(group, names)
+        self.check_names(group, names, ".yaml")
         return names
 
-    def check_names(self, group: str, names: Iterable[str]) -> None:
+    def check_names(self, group: str, names: Iterable[str], suffix: str = "") -> None:
         seen: dict[str, str] = {}
         for name in names:
-            where = f"{group}/{name}"
+            where = f"{group}/{name}{suffix}"
             try:
                 check_name(name)
             except Fault as fault:

@@ -6,10 +6,10 @@ A failed stack keeps its last good image; the others move on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
-from hubstack.errors import RegistryError
+from hubstack.errors import RegistryError, TagTaken
 from hubstack.model import Digest, Fingerprint, Image, ImageRef
 from hubstack.names import Names
 from hubstack.oci import Layout, Manifest, make_index
@@ -41,13 +41,16 @@ class Publisher:
         return self.registry.push_image(layout, self.names.node(fingerprint), adopt=True, progress=on_bytes)
 
     def mark_tested(self, fingerprint: Fingerprint, tests: str, digest: Digest) -> None:
-        self.registry.copy_image(
-            self.names.build.with_digest(digest), self.names.tested(fingerprint, tests), adopt=True
-        )
+        self.registry.put_tag_once(self.names.tested(fingerprint, tests), self.built(digest))
 
     def remember(self, record: Record) -> None:
-        for ref in (self.names.record(record.fingerprint), self.names.last(record.node)):
-            self.registry.write_record(ref, record_json(record), artifact_type=MEDIA_TYPE)
+        """Store what is in a node's image beside it: once for good, and as the node's newest."""
+        value = record_json(record)
+        self.registry.write_record(self.names.record(record.fingerprint), value, artifact_type=MEDIA_TYPE, once=True)
+        self.registry.write_record(self.names.last(record.node), value, artifact_type=MEDIA_TYPE)
+
+    def remembers(self, fingerprint: Fingerprint) -> bool:
+        return self.registry.head(self.names.record(fingerprint)) is not None
 
     # --- images ------------------------------------------------------------------------------------------------------
 
@@ -57,84 +60,104 @@ class Publisher:
         """Give every good image its name, then move the channels.
 
         A (stack, variant) is good when each of its platforms is. With ``all_or_nothing`` nothing moves unless all are.
+
+        Raises TagTaken where a name is taken, once everything else is published, and any other RegistryError at once.
         """
         groups = [list(group) for _, group in groupby(plan.images, key=lambda image: image.variant.id)]
         good = [images for images in groups if all(outcomes[image.node].result in GOOD for image in images)]
         if all_or_nothing and len(good) < len(groups):
             return ()
-        settled = self._settled(plan, good, outcomes, channels)
-        manifests = {
-            group[0].variant.id: self._publish(plan, group, outcomes)
-            for group in good
-            if group[0].variant.id not in settled
-        }
-        return tuple(
-            settled.get(group[0].variant.id) or self._move(plan, group, manifests[group[0].variant.id], channels)
-            for group in good
+        choices = [self._choice(plan, images, outcomes, channels) for images in good]
+        settled = self._settled(choices)
+        manifests: dict[ImageRef, Manifest] = {}
+        taken: list[TagTaken] = []
+        for choice in choices:
+            if choice.name not in settled:
+                try:
+                    manifests[choice.name] = self._give_name(choice)
+                except TagTaken as error:
+                    taken.append(error)
+        if taken and all_or_nothing:
+            raise taken[0]
+        moved = {name: self._move(choice, manifests[name]) for choice in choices if (name := choice.name) in manifests}
+        if taken:
+            raise taken[0]
+        return tuple(settled.get(choice.name) or moved[choice.name] for choice in choices)
+
+    def _choice(
+        self, plan: Plan, images: Sequence[Image], outcomes: Mapping[str, Outcome], channels: Sequence[str]
+    ) -> _Choice:
+        variant = images[0].variant
+        digests: dict[str, Digest] = {}
+        for image in images:
+            digest = outcomes[image.node].digest
+            assert digest is not None  # the plan asks for every image's node, and a good outcome has one
+            digests[image.platform] = digest
+        return _Choice(
+            stack=variant.stack,
+            variant=variant.name,
+            name=plan.published(self.names, images[0]),
+            channels={channel: self.names.channel(variant.stack, variant.name, channel) for channel in channels},
+            digests=digests,
         )
 
-    def _settled(
-        self, plan: Plan, groups: Sequence[Sequence[Image]], outcomes: Mapping[str, Outcome], channels: Sequence[str]
-    ) -> dict[str, Published]:
+    def _settled(self, choices: Sequence[_Choice]) -> dict[ImageRef, Published]:
         """What is named rightly already: one HEAD a name, in parallel, and nothing else when nothing has changed."""
-        wanted = {
-            group[0].variant.id: (self._digest(plan, group[0], outcomes), self._all_names(plan, group[0], channels))
-            for group in groups
-            if len(group) == 1  # an index's digest is known only once it is made
-        }
-        there = self.registry.heads(ref for _, refs in wanted.values() for ref in refs)
+        single = [choice for choice in choices if len(choice.digests) == 1]  # an index's digest shows once it is made
+        there = self.registry.heads(ref for choice in single for ref in choice.refs)
         return {
-            group[0].variant.id: self._published(plan, group[0], digest, ())
-            for group in groups
-            if group[0].variant.id in wanted
-            for digest, refs in [wanted[group[0].variant.id]]
-            if all(there[ref] == digest for ref in refs)
+            choice.name: choice.published(digest)
+            for choice in single
+            for digest in choice.digests.values()
+            if all(there[ref] == digest for ref in choice.refs)
         }
 
-    def _all_names(self, plan: Plan, image: Image, channels: Sequence[str]) -> list[ImageRef]:
-        variant = image.variant
-        moving = [self.names.channel(variant.stack, variant.name, channel) for channel in channels]
-        return [plan.published(self.names, image), *moving]
-
-    def _publish(self, plan: Plan, images: Sequence[Image], outcomes: Mapping[str, Outcome]) -> Manifest:
+    def _give_name(self, choice: _Choice) -> Manifest:
         """The image or index behind the immutable name of one (stack, variant)."""
-        target = plan.published(self.names, images[0])
-        parts = [self._bring(self._digest(plan, image, outcomes), target) for image in images]
+        parts = {platform: self._bring(digest, choice.name) for platform, digest in choice.digests.items()}
         if len(parts) == 1:
-            whole = parts[0]
+            (whole,) = parts.values()
         else:
-            whole = make_index(part.descriptor(image.platform) for part, image in zip(parts, images, strict=True))
-        self.registry.put_tag_once(target, whole)
+            whole = make_index(part.descriptor(platform) for platform, part in parts.items())
+        self.registry.put_tag_once(choice.name, whole)
         return whole
-
-    def _digest(self, plan: Plan, image: Image, outcomes: Mapping[str, Outcome]) -> Digest:
-        digest = outcomes[image.node].digest or plan.by_node[image.node].digest
-        assert digest is not None  # the plan asks for every image's node, and a good outcome has one
-        return digest
 
     def _bring(self, digest: Digest, target: ImageRef) -> Manifest:
         """Have a built node's blobs and manifest in the target's repository."""
-        source = self.names.build.with_digest(digest)
-        manifest = self.registry.manifest(source)
-        if manifest is None:
-            raise RegistryError(f"{source} was there a moment ago and is gone")
-        if source.repository != target.repository:
-            self.registry.push_image(manifest, target.with_tag(""), sources=(source,))
+        manifest = self.built(digest)
+        if target.repository != self.names.build.repository:
+            self.registry.push_image(manifest, target.with_tag(""), sources=(self.names.build,))
         return manifest
 
-    def _move(self, plan: Plan, images: Sequence[Image], whole: Manifest, channels: Sequence[str]) -> Published:
-        variant = images[0].variant
-        moved = tuple(
-            channel
-            for channel in channels
-            if self.registry.move_tag(self.names.channel(variant.stack, variant.name, channel), whole)
-        )
-        return self._published(plan, images[0], whole.digest, moved)
+    def built(self, digest: Digest) -> Manifest:
+        ref = self.names.build.with_digest(digest)
+        manifest = self.registry.manifest(ref)
+        if manifest is None:
+            raise RegistryError(f"{ref} was there a moment ago and is gone")
+        return manifest
 
-    def _published(self, plan: Plan, image: Image, digest: Digest, moved: tuple[str, ...]) -> Published:
-        ref = plan.published(self.names, image)
-        full = ImageRef(host=ref.host, repository=ref.repository, tag=ref.tag, digest=digest)
-        return Published(stack=image.variant.stack, variant=image.variant.name, ref=full, moved=moved)
+    def _move(self, choice: _Choice, whole: Manifest) -> Published:
+        moved = [name for name, ref in choice.channels.items() if self.registry.move_tag(ref, whole)]
+        return choice.published(whole.digest, moved)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    """What is to be published for one (stack, variant): its names, and the built image of each platform."""
+
+    stack: str
+    variant: str
+    name: ImageRef
+    channels: Mapping[str, ImageRef]
+    digests: Mapping[str, Digest]
+
+    @property
+    def refs(self) -> tuple[ImageRef, ...]:
+        return (self.name, *self.channels.values())
+
+    def published(self, digest: Digest, moved: Sequence[str] = ()) -> Published:
+        ref = replace(self.name, digest=digest)
+        return Published(stack=self.stack, variant=self.variant, ref=ref, moved=tuple(moved))
 
 
 @dataclass(frozen=True, kw_only=True)

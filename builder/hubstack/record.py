@@ -42,9 +42,14 @@ def record_json(record: Record) -> dict[str, Any]:
 
 
 def parse_record(data: Any) -> Record | None:
-    """The record that JSON ``data`` holds; None where another release wrote it in another format."""
-    if not isinstance(data, dict) or data.get("format") != 1:
-        return None
+    """The record that JSON ``data`` holds; None where it holds none, or another release's."""
+    try:
+        return _record(data) if data["format"] == 1 else None
+    except (KeyError, TypeError, ValueError):
+        return None  # nothing depends on it: no reason to stop
+
+
+def _record(data: Any) -> Record:
     return Record(
         node=data["node"],
         fingerprint=Fingerprint(data["fingerprint"]),

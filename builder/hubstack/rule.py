@@ -42,6 +42,8 @@ class _Stage:
     on_parent: bool  # whether what lies below the layer is in it
     user: str | None  # None: whatever an upstream image says
     at: Instruction
+    empty: bool = False  # it began with nothing, so nothing in it can be changed
+    folder: str = "/"  # its WORKDIR
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,7 +122,7 @@ def _from(one: Instruction, walk: _Walk) -> None:
         return
     is_parent = image == "parent" or (walk.allowed.base and name == "parent")
     user = IMAGE_USER if image == "parent" and not walk.allowed.base else None
-    walk.stages.append(_Stage(name=name, on_parent=is_parent, user=user, at=one))
+    walk.stages.append(_Stage(name=name, on_parent=is_parent, user=user, at=one, empty=image == "scratch"))
 
 
 def _image(name: str, one: Instruction, walk: _Walk) -> None:
@@ -144,7 +146,7 @@ def _image(name: str, one: Instruction, walk: _Walk) -> None:
 
 def _run(one: Instruction, walk: _Walk) -> None:
     for flag, harmless in (("network", ("none", "default")), ("security", ("sandbox",))):
-        if (value := one.flag(flag)) is not None and value not in harmless:
+        if (value := one.flag(flag)) and value not in harmless:
             walk.fault(one, f"RUN --{flag}={value} is not allowed")
     if one.flag("device") is not None:
         walk.fault(one, "RUN --device is not allowed")
@@ -168,7 +170,8 @@ def _copy(one: Instruction, walk: _Walk) -> None:
     origin = one.flag("from")
     if origin is not None:
         _image(origin, one, walk)
-    if posixpath.normpath(f"/{target}") == "/" and target.startswith("/"):
+    stage = walk.stages[-1]
+    if not stage.empty and posixpath.normpath(posixpath.join(stage.folder, target)) in ("/", "//"):
         what = f"{one.name} onto / gives /tmp and every other folder in it the source's mode"
         walk.fault(one, what, 'Write {{ copy("files/", "/") }}.')
     for source in sources:
@@ -212,6 +215,10 @@ def _user(one: Instruction, walk: _Walk) -> None:
     walk.stages[-1].user = "".join(one.words)
 
 
+def _workdir(one: Instruction, walk: _Walk) -> None:
+    walk.stages[-1].folder = posixpath.join(walk.stages[-1].folder, "".join(one.words))
+
+
 def _refused(one: Instruction, walk: _Walk) -> None:
     remedy = "Instructions for later builds belong in the layers that are built then."
     walk.fault(one, "ONBUILD is not allowed", remedy)
@@ -241,5 +248,6 @@ _RULES: dict[str, Callable[[Instruction, _Walk], None]] = {
     "ARG": _names,
     "ENV": _names,
     "USER": _user,
+    "WORKDIR": _workdir,
     "ONBUILD": _refused,
 }

@@ -30,10 +30,10 @@ _WHERE = {
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """JSON Schema (draft 2020-12) of each kind of file, by its name; ``hub-defaults`` is a hub that needn't be complete."""
+    """JSON Schema (draft 2020-12) of each kind of file, by its name."""
     found = {name: {"$schema": _DRAFT, **form.schema_of_file(), "title": _WHERE[name]} for name, form in FORMS.items()}
-    found["hub-defaults"] = {**found["hub"], "title": "profiles/_defaults.yaml"}
-    del found["hub-defaults"]["required"]
+    for optional in (found["hub"], found["hub"]["$defs"]["ConfigMapForm"]):
+        del optional["required"]  # an editor sees one file, and what is missing in it may stand in _defaults.yaml
     return found
 
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from hubstack.errors import EngineError
 from hubstack.model import Digest, Fingerprint
 from hubstack.names import node_tag, tested_tag
 from hubstack.oci import Layout, read_layout
@@ -71,10 +72,10 @@ class Store:
 
     def layout(self, fingerprint: Fingerprint) -> Layout | None:
         """The node's layout, if all of it is here."""
-        folder = self._nodes / fingerprint
-        if not folder.exists():
-            return None
-        layout = read_layout(folder)
+        try:
+            layout = read_layout(self._nodes / fingerprint)
+        except EngineError:
+            return None  # not there, or somebody has cleaned up: then it is built again
         return layout if all(layout.path(blob.digest).exists() for blob in layout.manifest.blobs) else None
 
     def mark_tested(self, fingerprint: Fingerprint, tests: str) -> None:
@@ -124,8 +125,8 @@ class Store:
     def _prune_blobs(self) -> None:
         used: set[str] = set()
         for folder in self._nodes.iterdir():
-            manifest = read_layout(folder).manifest
-            used |= {manifest.digest.hex, *(blob.digest.hex for blob in manifest.blobs)}
+            if (layout := self.layout(Fingerprint(folder.name))) is not None:
+                used |= {layout.manifest.digest.hex, *(blob.digest.hex for blob in layout.manifest.blobs)}
         for blob in (self._blobs / "sha256").iterdir():
             if blob.name not in used:
                 blob.unlink()

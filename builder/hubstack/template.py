@@ -24,11 +24,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from hubstack.errors import Problem
 from hubstack.fork import TooLong
 from hubstack.model import Position, Value
-from hubstack.origin import Origins, Text, separate, verbatim
+from hubstack.origin import Lines, Text, separate, verbatim
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 
 MACROS = "layers/_macros"
-OWN = "hubstack/"  # hubstack's own templates, as the loader calls them
+OWN = "hubstack/"  # in front of the names of hubstack's own templates, which no template can load
 FUNCTIONS = ("copy", "packages", "run")
 """What every template may call besides macros; no variable can have one of these names, nor one of CONTEXT."""
 CONTEXT = ("arch", "base", "layer")
@@ -97,8 +97,9 @@ class Templates:
     def __init__(self, macros: Mapping[str, str], declared: Mapping[str, str]) -> None:
         self._macros, self._declared = macros, declared
         self._functions: Functions = {}
-        self._trees: dict[str, nodes.Template] = {}
+        self._trees: dict[str, _Tree] = {}
         self._compiled: dict[str, jinja2.Template] = {}
+        self._own: dict[str, Any] = {}
 
     def render(self, path: str, text: str, context: Mapping[str, Value], functions: Functions | None = None) -> Text:
         """Raises TemplateFault. A path stands for one text in the whole run."""
@@ -130,11 +131,11 @@ class Templates:
             tree = self._tree(path, text)
         except Exception as error:  # noqa: BLE001 - the parser recurses as deep as the text does
             return [self._fault(error, path, context)]
-        known = {*context, *self._declared, *self._environment.globals, *_IMPLIED, *_bound(tree)}
+        known = {*context, *self._declared, *self._environment.globals, *_IMPLIED, *tree.bound}
         return [
-            self._undefined(one.name, Position(path=path, line=one.lineno), context)
-            for one in tree.find_all(nodes.Name)
-            if one.name not in known
+            self._undefined(name, Position(path=path, line=line), context)
+            for name, line in tree.read
+            if name not in known
         ]
 
     def macros_used(self, path: str, text: str) -> frozenset[str]:
@@ -152,12 +153,15 @@ class Templates:
 
     def own(self, name: str) -> Any:
         """The macros of one of hubstack's own templates, as attributes."""
-        return self._environment.get_template(f"{OWN}{name}").module
+        if name not in self._own:
+            text = resources.files("hubstack").joinpath("templates", name).read_text(encoding="utf-8")
+            self._own[name] = self._template(f"{OWN}{name}", text).module
+        return self._own[name]
 
     @cached_property
     def _environment(self) -> jinja2.Environment:
         environment = _Environment(
-            extensions=[Origins],
+            extensions=[Lines],
             undefined=jinja2.StrictUndefined,
             loader=jinja2.FunctionLoader(self._load),
             cache_size=-1,  # the default of 400 thrashes
@@ -184,25 +188,23 @@ class Templates:
         return call
 
     def _load(self, name: str) -> tuple[str, str, Callable[[], bool]] | None:
-        if name.startswith(OWN):
-            return resources.files("hubstack").joinpath("templates", name.removeprefix(OWN)).read_text(), name, _fresh
         return (self._macros[name], f"{MACROS}/{name}", _fresh) if name in self._macros else None
 
-    def _tree(self, path: str, text: str) -> nodes.Template:
+    def _tree(self, path: str, text: str) -> _Tree:
         if path not in self._trees:
-            self._trees[path] = self._environment.parse(text, path, path)
+            self._trees[path] = _Tree(self._environment.parse(text, path, path))
         return self._trees[path]
 
     def _template(self, path: str, text: str) -> jinja2.Template:
         if path not in self._compiled:
             environment = self._environment
-            code = environment.compile(self._tree(path, text), path, path)
+            code = environment.compile(self._tree(path, text).root, path, path)
             self._compiled[path] = jinja2.Template.from_code(environment, code, environment.make_globals(None))
         return self._compiled[path]
 
     def _references(self, path: str, text: str) -> Iterator[str | None]:
-        if is_template(text):
-            yield from find_referenced_templates(self._tree(path, text))
+        if is_template(text) and self._tree(path, text).refers:
+            yield from find_referenced_templates(self._tree(path, text).root)
 
     def _fault(self, error: Exception, path: str, context: Mapping[str, Value]) -> Problem:
         position, called_from = _place(error, path)
@@ -241,13 +243,31 @@ def _fresh() -> bool:
     return True
 
 
-def _bound(tree: nodes.Template) -> Iterator[str]:
-    """Every name that a template itself gives to something."""
-    yield from (one.name for one in tree.find_all(nodes.Name) if one.ctx != "load")
-    yield from (one.name for one in tree.find_all(nodes.Macro))
-    yield from (one.target for one in tree.find_all(nodes.Import))
-    for imported in tree.find_all(nodes.FromImport):
-        yield from (one[1] if isinstance(one, tuple) else one for one in imported.names)
+class _Tree:
+    """A parsed template, and what one walk over it finds (jinja2's own ``find_all`` is one walk for each question)."""
+
+    def __init__(self, root: nodes.Template) -> None:
+        self.root = root
+        self.read: list[tuple[str, int]] = []  # names, with their lines
+        self.bound: set[str] = set()  # every name that the template itself gives to something
+        self.refers = False  # to other templates
+        waiting: list[nodes.Node] = [root]
+        while waiting:
+            node = waiting.pop()
+            self._note(node)
+            waiting.extend(node.iter_child_nodes())
+
+    def _note(self, node: nodes.Node) -> None:
+        match node:
+            case nodes.Name(ctx="load"):
+                self.read.append((node.name, node.lineno))
+            case nodes.Name() | nodes.Macro():
+                self.bound.add(node.name)
+            case nodes.Import():
+                self.bound.add(node.target)
+            case nodes.FromImport():
+                self.bound.update(one[1] if isinstance(one, tuple) else one for one in node.names)
+        self.refers = self.refers or isinstance(node, (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends))
 
 
 def _place(error: Exception, path: str) -> tuple[Position, str]:

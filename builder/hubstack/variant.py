@@ -183,7 +183,7 @@ def _included(stack: Stack, kept: list[_Combination], types: Types) -> Iterator[
         extra = {name: _given(stack, raw, "matrix", "include", number, name) for name, raw in entry.items()}
         fitting = [one for one in kept if _fits({name: entry[name] for name in entry if name in axes}, one, types)]
         for one in fitting:
-            one.update((name, given) for name, given in extra.items() if name not in axes)
+            one.update(extra)
         if not fitting:
             added.append((number, {name: extra[name] for name in (*axes, *entry) if name in extra}))
     for name, one in zip(names, kept, strict=True):
@@ -194,10 +194,7 @@ def _included(stack: Stack, kept: list[_Combination], types: Types) -> Iterator[
 
 
 def _fits(entry: Mapping[str, Raw], combination: _Combination, types: Types) -> bool:
-    return all(
-        name in combination and _typed(name, raw, types) == _typed(name, combination[name].raw, types)
-        for name, raw in entry.items()
-    )
+    return all(_typed(name, raw, types) == _typed(name, combination[name].raw, types) for name, raw in entry.items())
 
 
 def _idle_excludes(stack: Stack, combinations: list[_Combination], types: Types) -> Iterator[Problem]:

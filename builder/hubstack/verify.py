@@ -7,12 +7,13 @@ test. One container serves all tests that need no network; those that do share a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
 
-from hubstack.engine import Container, Engine
+from hubstack.command import printable
+from hubstack.engine import Container, Engine, Execution
 from hubstack.errors import TestFailed
 from hubstack.model import Layer, Position, SourceFile, Test
 
@@ -43,16 +44,27 @@ def inside(name: str) -> bytes:
     return (files("hubstack") / "inside" / name).read_bytes()
 
 
-def run_tests(engine: Engine, image: str, layers: Sequence[Layer], *, hub_test: bool, node: str) -> None:
-    """Run the tests of ``layers``, lowest first, then the hub test. Raises ImageTestFailed at the first that fails."""
+def run_tests(
+    engine: Engine,
+    image: str,
+    layers: Sequence[Layer],
+    *,
+    hub_test: bool,
+    node: str,
+    on_line: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run the tests of ``layers``, lowest first, then the hub test; ``on_line`` gets what they print.
+
+    Raises ImageTestFailed at the first that fails.
+    """
     tests = [(layer, test) for layer in layers for test in layer.tests]
     for network, group in groupby(sorted(tests, key=lambda one: one[1].network), key=lambda one: one[1].network):
         with engine.container(image, network=network, files=_files(layers)) as container:
             for layer, test in group:
-                _run_test(container, layer, test, node)
+                _run_test(container, layer, test, node, on_line)
     if hub_test:
         with engine.container(image, network=False, files=_files(())) as container:
-            _run_hub_test(container, node)
+            _run_hub_test(container, node, on_line)
 
 
 def read_contents(engine: Engine, image: str, layers: Sequence[Layer]) -> Contents:
@@ -102,8 +114,8 @@ def _folder(layer: Layer) -> str:
     return f"{_FOLDER}/{layer.name}"
 
 
-def _run_test(container: Container, layer: Layer, test: Test, node: str) -> None:
-    result = container.run(test.run, timeout_s=test.timeout_s, folder=_folder(layer))
+def _run_test(container: Container, layer: Layer, test: Test, node: str, on_line: Callable[[str], None]) -> None:
+    result = _run(container, test.run, test.timeout_s, _folder(layer), on_line)
     complaint = ""
     if result.code == 124 and test.exit_code != 124:
         complaint = f"took longer than {test.timeout_s} s"
@@ -112,13 +124,25 @@ def _run_test(container: Container, layer: Layer, test: Test, node: str) -> None
     elif test.stdout and re.search(test.stdout, result.output, re.MULTILINE) is None:
         complaint = f"printed nothing that matches {test.stdout!r}"
     if complaint:
-        tail = result.output.splitlines()[-20:]
         first = test.run.strip().splitlines()[0]
-        raise ImageTestFailed(f"{node}: `{first}` {complaint}", position=test.position, tail=tail)
+        raise ImageTestFailed(f"{node}: `{first}` {complaint}", position=test.position, tail=_tail(result))
 
 
-def _run_hub_test(container: Container, node: str) -> None:
-    result = container.run(f"python3 {_FOLDER}/hubtest.py {HUB_DEADLINE_S}", timeout_s=3 * HUB_DEADLINE_S)
+def _run_hub_test(container: Container, node: str, on_line: Callable[[str], None]) -> None:
+    shell = f"python3 {_FOLDER}/hubtest.py {HUB_DEADLINE_S}"
+    result = _run(container, shell, 3 * HUB_DEADLINE_S, "/", on_line)
     if result.code:
-        *tail, last = result.output.splitlines()[-20:] or ["python3 is not on PATH"]
+        *tail, last = _tail(result) or ["python3 is not on PATH"]
         raise ImageTestFailed(f"{node}: the hub can't use it: {last}", position=None, tail=tail)
+
+
+def _run(container: Container, shell: str, timeout_s: int, folder: str, on_line: Callable[[str], None]) -> Execution:
+    on_line(f"$ {shell.strip()}")
+    result = container.run(shell, timeout_s=timeout_s, folder=folder)
+    for line in result.output.splitlines():
+        on_line(printable(line))
+    return result
+
+
+def _tail(result: Execution) -> list[str]:
+    return [printable(line) for line in result.output.splitlines()[-20:]]

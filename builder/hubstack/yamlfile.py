@@ -168,7 +168,7 @@ class _Reader:
         while not isinstance(event := self.next_event(), yaml.MappingEndEvent):
             key = self.key(event, path, entries)
             value = self.value(self.next_event(), (*path, key))
-            entries.setdefault(key, value)
+            entries[key] = value
         return entries
 
     def key(self, event: Any, path: _Path, entries: Mapping[str, Data]) -> str:

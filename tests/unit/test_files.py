@@ -291,9 +291,7 @@ def test_names(name: str) -> None:
     assert layer(f"summary: x\nrequires: [{name}]\n").requires == (name,)
 
 
-@pytest.mark.parametrize(
-    "name", ["A", "a_b", "a--b", "-a", "a-", "a.b", "é", "a/b", "..", "a" * (MAX_NAME + 1), '"a\\n"']
-)
+@pytest.mark.parametrize("name", ["A", "a_b", "a--b", "-a", "a-", "a.b", "é", "a/b", "..", "a" * (MAX_NAME + 1)])
 def test_no_names(name: str) -> None:
     assert len(faults(layer, f"summary: x\nrequires: [{name}]\n")) == 1
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import signal
 import sys
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from hubstack.errors import HubstackError
 
 VERBS: Mapping[str, str] = {  # verb → what `hubstack --help` says of it; each stands in cli/<verb>.py
     "check": "Everything that can be wrong without an engine; all faults at once.",
@@ -33,7 +37,19 @@ VERBS: Mapping[str, str] = {  # verb → what `hubstack --help` says of it; each
     "new": "A layer or a stack to start from.",
     "schema": "JSON Schemas for editors.",
 }
-_THE_MACHINE_S = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}  # faults that are no bugs of ours
+_THE_MACHINE_S = {  # faults that are no bugs of ours: a full or broken disk, a path that can't be written
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EISDIR,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.ENFILE,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 class Verbs(click.Group):
@@ -58,6 +74,15 @@ class Verbs(click.Group):
                 raise click.UsageError(f"{error.message} Did you mean {close[0]!r}?", ctx) from None
             raise
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            if not _reader_gone():
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
+            ctx.exit(141)  # as a shell says of who died by SIGPIPE
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(VERBS.items()))
@@ -65,26 +90,42 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
-    "-C", "folder", type=click.Path(path_type=Path), default=Path(), help="The project's folder. Default: here."
+    "-C",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="The project's folder, or one in it. Default: here.",
 )
 @click.option(
     "--ca-bundle",
     type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
     envvar="HUBSTACK_CA_BUNDLE",
+    show_envvar=True,
     help="Certificates of an intercepting proxy: for builds (as a secret, never in an image) and registries.",
 )
-@click.option("--registry", envvar="HUBSTACK_REGISTRY", metavar="REF", help="HOST/PREFIX instead of the project's own.")
+@click.option(
+    "--registry",
+    envvar="HUBSTACK_REGISTRY",
+    show_envvar=True,
+    metavar="REF",
+    help="HOST/PREFIX instead of the project's own.",
+)
 @click.version_option(package_name="hubstack", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, folder: Path, ca_bundle: Path | None, registry: str | None) -> None:
-    r"""Build families of container images for JupyterHub from a tree of layers.
+    """Build families of container images for JupyterHub from a tree of layers.
 
     \b
     Examples:
       hubstack check                       what is wrong, with file and line
       hubstack plan                        what a build would do, and why
       hubstack build --push                build what changed, test it, push it
-      hubstack run scipy/trixie            JupyterLab in that image
+      hubstack run minimal                 JupyterLab in that image
+
+    \b
+    Exit codes: 0 done; 1 a build, a test or a push failed; 2 the command line
+    or the project's files are wrong.
     """
     from hubstack.cli.invocation import Invocation
 
@@ -103,12 +144,14 @@ def main() -> NoReturn:
         code = 130
     except Terminated:
         code = 143
+    except click.NoSuchOption as error:
+        if any(error.option_name in option.opts for option in cli.params):
+            error.message += f" It stands before the verb: hubstack {error.option_name} ... VERB."
+        error.show()
+        code = error.exit_code
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except BrokenPipeError:  # `hubstack list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
     except Exception as error:  # noqa: BLE001 - the one error boundary; what is none of ours is raised again
         code = _report(error)
     if code in {130, 143}:
@@ -126,6 +169,7 @@ def _leave(code: int) -> NoReturn:
 
 def _report(error: Exception) -> int:
     """Print an error of ours without a traceback; raise what is none of ours, for that is a bug."""
+    from hubstack.cli.invocation import on_terminal
     from hubstack.errors import HubstackError, ProjectError
 
     if isinstance(error, OSError) and error.errno in _THE_MACHINE_S:
@@ -136,11 +180,27 @@ def _report(error: Exception) -> int:
         for problem in error.problems:
             click.echo(str(problem), err=True)
     else:
-        click.secho("error: ", fg="red", nl=False, err=True)
-        click.echo(error.message, err=True)
-        if error.hint:
-            click.echo(f"  {error.hint}", err=True)
+        word = click.style("error:", fg="red") if on_terminal() else "error:"
+        click.echo(f"{word} {error.message}", err=True)
+        if hint := error.hint or _tip(error):
+            click.echo(f"  {hint}", err=True)
     return error.exit_code
+
+
+def _tip(error: HubstackError) -> str:
+    """What to do about an error that can't say so itself, as it doesn't know what was asked for."""
+    from hubstack.errors import RegistryUnreachable
+
+    if isinstance(error, RegistryUnreachable):
+        return "Start it, or name another: hubstack --registry HOST/PREFIX. `hubstack plan --offline` asks none."
+    return ""
+
+
+def _reader_gone() -> bool:
+    """Whether who reads our stdout has left (`hubstack list | head -1`), and not a registry or an engine."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

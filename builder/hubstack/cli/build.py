@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubstack.cli.invocation import SELECT_HELP, Invocation, json_option, on_terminal, select_argument
+from hubstack.cli.invocation import (
+    SELECT_HELP,
+    Invocation,
+    complete_hub,
+    echo_json,
+    examples,
+    json_option,
+    on_terminal,
+    select_argument,
+)
 
 if TYPE_CHECKING:
     from hubstack.pipeline import Inputs
@@ -26,8 +34,13 @@ if TYPE_CHECKING:
 
 @click.command(
     "build",
-    help=f"Plan, build, test and push.\n\nWithout --push, images stay on this machine's engine.\n\n{SELECT_HELP}",
-    epilog="Example: hubstack build --push 'scipy/*' datascience",
+    help="Plan, build, test and push.\n\nWithout --push, images stay on this machine. What is built and tested already "
+    f"is not built or tested again.\n\n{SELECT_HELP}",
+    epilog=examples(
+        "hubstack build minimal               build and test one stack here",
+        "hubstack build --push                everything that changed, to the registry",
+        "hubstack build --push --dry-run      what that would do",
+    ),
 )
 @select_argument()
 @click.option("--push", is_flag=True, help="Push what is built and tested, then move the channels.")
@@ -35,21 +48,33 @@ if TYPE_CHECKING:
     "--jobs",
     type=click.IntRange(1, 64),
     default=min(8, 2 * (os.cpu_count() or 1)),
-    show_default=True,
-    help="Nodes at work at once.",
+    help="Nodes at work at once. Default: two a processor, at most 8.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the plan and stop.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and stop; with --json as `hubstack plan` does.")
 @click.option("--fail-fast", is_flag=True, help="Stop everything at the first failure.")
-@click.option("--all-or-nothing", is_flag=True, help="Publish nothing unless everything is good.")
-@click.option("--channel", "channels", multiple=True, metavar="NAME", help="Move this channel, not the project's.")
+@click.option("--all-or-nothing", is_flag=True, help="With --push: name and move nothing unless everything is good.")
+@click.option(
+    "--channel",
+    "channels",
+    multiple=True,
+    metavar="NAME",
+    help="With --push: move this channel, not the project's. Repeatable.",
+)
 @click.option(
     "--profiles",
     "profiles_folder",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Then write the hubs' ConfigMaps here.",
+    help="With --push: then write the hubs' ConfigMaps here.",
 )
-@click.option("--hub", "hubs", multiple=True, metavar="HUB", help="With --profiles: only this hub.")
+@click.option(
+    "--hub",
+    "hubs",
+    multiple=True,
+    metavar="HUB",
+    shell_complete=complete_hub,
+    help="With --profiles: only this hub's. Repeatable.",
+)
 @click.option("--builder", default="", metavar="NAME", help="A buildx builder instead of the engine's own.")
 @json_option
 @click.pass_obj
@@ -68,14 +93,22 @@ def command(
     as_json: bool,
 ) -> int:
     from hubstack.pipeline import prepare
+    from hubstack.plan import plan_json
 
-    if profiles_folder is not None and not push:
-        raise click.UsageError("--profiles needs --push: a ConfigMap names only what is in the registry.")
+    published = {"--profiles": profiles_folder, "--channel": channels, "--all-or-nothing": all_or_nothing}
+    if not push and (given := next((name for name, value in published.items() if value), "")):
+        raise click.UsageError(f"{given} needs --push: it is about what is in the registry.")
+    if hubs and profiles_folder is None:
+        raise click.UsageError("--hub needs --profiles DIR: it says whose ConfigMap is written there.")
     inputs = prepare(invocation.project, invocation.lock, select)
     if dry_run:
         from hubstack.cli.plan import show_plan
 
-        show_plan(inputs.plan(known(invocation, push=push)), everything=False)
+        plan = inputs.plan(known(invocation, push=push))
+        if as_json:
+            echo_json(plan_json(plan, invocation.names))
+        else:
+            show_plan(plan, everything=False)
         return 0
     good = build(
         invocation,
@@ -224,6 +257,9 @@ def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
     widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
     for line in [head, *cells]:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    if (ref := next((row["ref"] for row in rows if row["ref"]), "")) and sys.stdout.isatty():
-        click.echo(f"\nStart one:         docker run --rm -p 127.0.0.1:8888:8888 {ref} jupyter lab --ip=0.0.0.0")
-        click.echo("What would change: hubstack plan")
+    if ref := next((row["ref"] for row in rows if row["ref"]), ""):
+        click.echo(
+            f"\nStart one:         docker run --rm -p 127.0.0.1:8888:8888 {ref} jupyter lab --ip=0.0.0.0\n"
+            "What would change: hubstack plan",
+            err=True,  # for people; stdout is the table
+        )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hubstack.store import Store
 
 LOCK = "hubstack.lock"
+SETTINGS = "hubstack.yaml"
 
 
 @dataclass(kw_only=True)
@@ -33,9 +35,15 @@ class Invocation:
 
     @cached_property
     def root(self) -> Path:
-        """The project's folder: ``-C``, or the nearest one above that holds hubstack.yaml."""
+        """The project's folder: ``-C``, or the nearest one above that holds hubstack.yaml. Raises UsageError."""
         start = self.folder.resolve()
-        return next((one for one in (start, *start.parents) if (one / "hubstack.yaml").exists()), start)
+        for folder in (start, *start.parents):
+            if (folder / SETTINGS).exists():
+                return folder
+        raise UsageError(
+            f"no project: neither {start} nor a folder above it has a {SETTINGS}",
+            hint=f"Go to a project's folder, or name it: hubstack -C DIR. To begin one, make an empty {SETTINGS}.",
+        )
 
     @cached_property
     def project(self) -> Project:
@@ -112,16 +120,27 @@ def on_terminal(stream: Any = None) -> bool:
 
 
 def complete_select(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """SELECT terms for the shell. Silent where the project is broken: completion is no place for errors."""
-    from hubstack.errors import HubstackError
+    """SELECT terms for the shell. As every completion silent where the project is broken: it is no place for errors."""
     from hubstack.select import complete
 
-    top = ctx.find_root().params
-    try:
-        project = Invocation(folder=top.get("folder") or Path(), ca_bundle=None, registry=None).project
-        return list(complete(project, incomplete))
-    except HubstackError:
-        return []
+    return [term for project in _project_to_complete(ctx) for term in complete(project, incomplete)]
+
+
+def complete_hub(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for project in _project_to_complete(ctx) for name in project.hubs if name.startswith(incomplete)]
+
+
+def complete_layer(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for project in _project_to_complete(ctx) for name in project.layers if name.startswith(incomplete)]
+
+
+def _project_to_complete(ctx: click.Context) -> Iterator[Project]:
+    from hubstack.errors import HubstackError
+    from hubstack.project import load_project
+
+    folder = ctx.find_root().params.get("folder") or Path()
+    with suppress(HubstackError):
+        yield load_project(Invocation(folder=folder, ca_bundle=None, registry=None).root)[0]
 
 
 SELECT_HELP = """\b
@@ -129,8 +148,14 @@ SELECT is STACK, STACK/VARIANT, a glob, or layer:NAME;
 +X takes what it stands on too, X+ what stands on it."""
 
 
-def select_argument(**attributes: Any) -> Callable[[Any], Any]:
-    return click.argument("select", metavar="[SELECT]...", nargs=-1, shell_complete=complete_select, **attributes)
+def select_argument(*, required: bool = False) -> Callable[[Any], Any]:
+    metavar = "SELECT..." if required else "[SELECT]..."
+    return click.argument("select", metavar=metavar, nargs=-1, required=required, shell_complete=complete_select)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable, on stdout.")
+
+
+def examples(*commands: str) -> str:
+    """A verb's epilog: commands, each with what it does behind two blanks."""
+    return "\n".join(("\b", "Examples:", *(f"  {command}" for command in commands)))

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import click
 
-from hubstack.cli.invocation import SELECT_HELP, Invocation, echo_json, json_option, on_terminal, select_argument
+from hubstack.cli.invocation import (
+    SELECT_HELP,
+    Invocation,
+    echo_json,
+    examples,
+    json_option,
+    on_terminal,
+    select_argument,
+)
 from hubstack.pipeline import prepare
 from hubstack.plan import Action, Plan, plan_json
 
 
 @click.command(
-    "plan", epilog="Example: hubstack plan 'scipy/*'", help=f"What a build would do, and why.\n\n{SELECT_HELP}"
+    "plan",
+    help=f"What `hubstack build --push` would do, and why.\n\n{SELECT_HELP}",
+    epilog=examples(
+        "hubstack plan                     what has to be built or tested for all stacks",
+        "hubstack plan 'scipy/*' --all     also what is reused",
+        "hubstack plan --offline --json    fingerprints and names, without a registry",
+    ),
 )
 @select_argument()
 @json_option

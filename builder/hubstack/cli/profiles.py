@@ -8,13 +8,19 @@ from pathlib import Path
 
 import click
 
-from hubstack.cli.invocation import Invocation, echo_json, json_option, show_warnings
+from hubstack.cli.invocation import Invocation, complete_hub, echo_json, examples, json_option, show_warnings
 from hubstack.errors import ProjectError, Severity, UsageError
 from hubstack.model import Hub
 
 
-@click.command("profiles", epilog="Example: hubstack profiles demo --output dist/demo")
-@click.argument("hubs", metavar="[HUB]...", nargs=-1)
+@click.command(
+    "profiles",
+    epilog=examples(
+        "hubstack profiles demo --output dist/demo    write one hub's ConfigMap",
+        "hubstack profiles --check                    for CI: would any of the committed ones change?",
+    ),
+)
+@click.argument("hubs", metavar="[HUB]...", nargs=-1, shell_complete=complete_hub)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -81,12 +87,13 @@ def emit(
 
 
 def chosen(invocation: Invocation, wanted: Sequence[str]) -> list[Hub]:
-    from hubstack.spelling import did_you_mean
+    from hubstack.spelling import did_you_mean, enumerate_words, quote
 
     hubs = invocation.project.hubs
     for name in wanted:
         if name not in hubs:
-            raise UsageError(f"there is no hub {name!r}", hint=did_you_mean(name, hubs))
+            hint = f"There {'is' if len(hubs) == 1 else 'are'} {enumerate_words(hubs, 'and')}." if hubs else ""
+            raise UsageError(f"there is no hub {quote(name)}{did_you_mean(name, hubs)}", hint=hint)
     return [hub for name, hub in hubs.items() if not wanted or name in wanted]
 
 

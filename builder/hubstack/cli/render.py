@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from hubstack.cli.invocation import SELECT_HELP, Invocation, echo_json, json_option, select_argument
+from hubstack.cli.invocation import (
+    SELECT_HELP,
+    Invocation,
+    complete_layer,
+    echo_json,
+    examples,
+    json_option,
+    select_argument,
+)
 from hubstack.errors import UsageError
 from hubstack.model import SourceFile
 
@@ -14,10 +22,13 @@ from hubstack.model import SourceFile
 @click.command(
     "render",
     help=f"The Dockerfiles exactly as they will be built, parents first.\n\n{SELECT_HELP}",
-    epilog="Example: hubstack render scipy/trixie --layer scipy",
+    epilog=examples(
+        "hubstack render minimal --layer jupyterlab    one Dockerfile",
+        "hubstack render minimal --output out          all of them, with what each is built from",
+    ),
 )
 @select_argument(required=True)
-@click.option("--layer", metavar="NAME", help="Only this layer's.")
+@click.option("--layer", metavar="NAME", shell_complete=complete_layer, help="Only this layer's.")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -30,14 +41,15 @@ def command(
     invocation: Invocation, select: tuple[str, ...], layer: str | None, output: Path | None, as_json: bool
 ) -> None:
     from hubstack.pipeline import prepare
-    from hubstack.spelling import did_you_mean
+    from hubstack.spelling import did_you_mean, enumerate_words, quote
 
     inputs = prepare(invocation.project, invocation.lock, select)
     nodes = [step.node for step in inputs.plan(None).steps]
     if layer is not None:
         names = {node.layer for node in nodes}
         if layer not in names:
-            raise UsageError(f"no layer {layer!r} in {' '.join(select)}", hint=did_you_mean(layer, names))
+            hint = f"It has {enumerate_words(sorted(names), 'and')}."
+            raise UsageError(f"{' '.join(select)} has no layer {quote(layer)}{did_you_mean(layer, names)}", hint=hint)
         nodes = [node for node in nodes if node.layer == layer]
     if as_json:
         echo_json({node.id: inputs.rendered[node.id].dockerfile for node in nodes})

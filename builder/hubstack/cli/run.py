@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from hubstack.cli.invocation import Invocation, complete_select
+from hubstack.cli.invocation import Invocation, complete_select, examples
 from hubstack.errors import UsageError
+
+if TYPE_CHECKING:
+    from hubstack.pipeline import Inputs
+
+WORK = "/home/jovyan/work"
 
 
 @click.command(
     "run",
-    epilog="Examples: hubstack run scipy/trixie; hubstack run layer:octave -- octave --eval 'ver'",
-    context_settings={"ignore_unknown_options": True},
+    epilog=examples(
+        "hubstack run minimal                                 JupyterLab on http://127.0.0.1:8888",
+        "hubstack run layer:octave -- octave --eval ver       a command, in a layer by itself",
+        "hubstack run scipy/trixie-4.5 --port 9000            a stack with a matrix needs its variant",
+    ),
 )
 @click.argument("select", metavar="SELECT", shell_complete=complete_select)
 @click.argument("arguments", metavar="[-- CMD...]", nargs=-1, type=click.UNPROCESSED)
-@click.option("--port", default=8888, show_default=True, type=click.IntRange(1, 65535), help="On 127.0.0.1.")
+@click.option("--port", default=8888, show_default=True, type=click.IntRange(1, 65535), help="JupyterLab's, on 127.0.0.1.")
 @click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 64), help="Nodes built at once.")
 @click.pass_obj
 def command(invocation: Invocation, select: str, arguments: tuple[str, ...], port: int, jobs: int) -> int:
     """JupyterLab, or CMD, in one image, this folder mounted at ~/work.
 
-    What is not built yet is built first, on this machine and without pushing.
+    SELECT is STACK/VARIANT, a STACK that has one variant, or layer:NAME. What is not built yet is built first, on this
+    machine and without pushing. An image without JupyterLab needs a CMD.
     """
     from hubstack.cli.build import build, known
     from hubstack.pipeline import prepare
     from hubstack.plan import Action
 
     inputs = prepare(invocation.project, invocation.lock, [select])
-    if len(inputs.selection.nodes) != 1:
-        raise UsageError(f"{select!r} is {len(inputs.selection.nodes)} images", hint="Name one, as STACK/VARIANT.")
-    (node,) = inputs.selection.nodes
+    node = _only(inputs, select)
     plan = inputs.plan(known(invocation, push=False))
     if plan.by_node[node].action is not Action.REUSE and not build(invocation, inputs, push=False, jobs=jobs):
         return 1
@@ -40,10 +48,21 @@ def command(invocation: Invocation, select: str, arguments: tuple[str, ...], por
     engine.check()
     fingerprint = inputs.fingerprint(node)
     layout = invocation.store.layout(fingerprint)
-    if layout is not None:
-        image = engine.load(layout, invocation.names.node(fingerprint))
-    else:
-        image = engine.pull(invocation.names.node(fingerprint))
-    words = list(arguments) or ["jupyter", "lab", "--ip=0.0.0.0", "--no-browser"]
-    publish = [] if arguments else [f"--publish=127.0.0.1:{port}:8888"]
-    return engine.run(image, words, options=[*publish, f"--volume={Path.cwd()}:/home/jovyan/work"])
+    name = invocation.names.node(fingerprint)
+    image = engine.load(layout, name) if layout is not None else engine.pull(name)
+    mount = f"--volume={Path.cwd()}:{WORK}"
+    if arguments:
+        return engine.run(image, arguments, options=[mount])
+    lab = ["jupyter", "lab", "--ip=0.0.0.0", f"--port={port}", "--no-browser"]
+    return engine.run(image, lab, options=[f"--publish=127.0.0.1:{port}:{port}", mount])
+
+
+def _only(inputs: Inputs, select: str) -> str:
+    from hubstack.spelling import enumerate_words
+
+    nodes = inputs.selection.nodes
+    if len(nodes) == 1:
+        return nodes[0]
+    names = [image.variant.id for image in inputs.selection.images]
+    hint = f"Choose {enumerate_words(names)}." if names else "Leave out the +."
+    raise UsageError(f"{select} is {len(nodes)} images", hint=hint)

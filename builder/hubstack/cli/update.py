@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import os
-from datetime import date
-from pathlib import Path
+from datetime import date, datetime
 
 import click
 
-from hubstack.cli.invocation import LOCK, Invocation, echo_json, json_option, show_warnings
+from hubstack.cli.invocation import LOCK, Invocation, echo_json, examples, json_option, show_warnings
 
 
 @click.command(
-    "update", epilog="Examples: hubstack update; hubstack update --only numpy; hubstack update --only layer:dask"
+    "update",
+    epilog=examples(
+        "hubstack update                         everything, as far as requirements allow",
+        "hubstack update --only layer:dask       what one layer newly asks for; the rest stays",
+        "hubstack update --only numpy            one package, in every layer that has it",
+        "hubstack update --only epochs           let layers with `refresh:` be built again",
+    ),
 )
 @click.option(
     "--only", multiple=True, metavar="WHAT", help="python, images, epochs, PACKAGE or layer:NAME. Repeatable."
 )
-@click.option("--today", type=click.DateTime(["%Y-%m-%d"]), help="For epochs, instead of the clock.")
+@click.option("--today", metavar="DATE", type=click.DateTime(["%Y-%m-%d"]), help="For epochs, instead of the clock.")
 @json_option
 @click.pass_obj
-def command(invocation: Invocation, only: tuple[str, ...], today: object, as_json: bool) -> None:
+def command(invocation: Invocation, only: tuple[str, ...], today: datetime | None, as_json: bool) -> None:
     """Refresh hubstack.lock: Python packages, upstream images, refresh epochs.
 
-    The only verb that reads a clock or an index. Review the table, then commit the lock.
+    The only verb that reads a clock or an index. Review the table that it prints, then commit the lock.
     """
     from hubstack import command as process
     from hubstack.change import changes, changes_json, changes_table, holders
     from hubstack.graph import resolve
     from hubstack.hub.configmap import write_if_changed
     from hubstack.lock import Lock, load_lock, pins_for, render_lock
-    from hubstack.model import ImageRef
+    from hubstack.model import Digest, ImageRef
     from hubstack.pipeline import demand
     from hubstack.registry import Registry
     from hubstack.update import Outside, update
@@ -41,7 +46,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: object, as_jso
     graph = resolve(project)
     asked = demand(project, graph)
 
-    def resolve_image(ref: ImageRef) -> object:
+    def resolve_image(ref: ImageRef) -> Digest | None:
         return Registry(ref.host, ca_bundle=invocation.ca_bundle).head(ref)
 
     bundle = {"SSL_CERT_FILE": str(invocation.ca_bundle)} if invocation.ca_bundle else {}
@@ -49,9 +54,9 @@ def command(invocation: Invocation, only: tuple[str, ...], today: object, as_jso
         asked,
         old,
         Outside(
-            today=getattr(today, "date", date.today)(),
+            today=today.date() if today else date.today(),
             run=process.output,
-            resolve_image=resolve_image,  # type: ignore[arg-type]
+            resolve_image=resolve_image,
             env={**os.environ, **bundle},
             say=lambda text: click.echo(text, err=True),
         ),
@@ -60,7 +65,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: object, as_jso
     show_warnings(updated.warnings)
     slices = pins_for(asked.project, asked.graph, updated.lock, asked.inputs)
     rows = changes(old, updated.lock, holders(asked.graph, slices))
-    write_if_changed(Path(path), render_lock(updated.lock))
+    write_if_changed(path, render_lock(updated.lock))
     if as_json:
         echo_json(changes_json(rows))
     else:

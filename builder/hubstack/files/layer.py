@@ -12,6 +12,7 @@ from hubstack import model
 from hubstack.errors import Problem
 from hubstack.files.form import FileForm, Form, differ_in_case, filled
 from hubstack.files.scalar import (
+    VARIABLE,
     ChoiceText,
     Command,
     Draft,
@@ -106,7 +107,7 @@ class _Folder(FileForm):
     summary: Prose = Field("", description="One line for people.")
     conflicts: Unique[Name] = Field((), description="Layers that never stand in one stack with this one.")
     provides: Unique[Name] = Field((), description="Names that other layers may require instead of this layer's own.")
-    variables: dict[Annotated[str, scalar("variable", _own_name)], VariableForm] = Field(
+    variables: dict[Annotated[str, scalar("variable", _own_name, f"^{VARIABLE.pattern}$")], VariableForm] = Field(
         {}, description="What a stack may choose. Layers above may read them; no other layer may declare them again."
     )
     refresh: Annotated[Refresh, choice(Refresh)] = Field(

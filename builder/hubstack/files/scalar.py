@@ -22,7 +22,7 @@ from hubstack.value import parse_bool
 MAX_NAME = 40
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _NAME_WORDS = "lower-case letters and digits, with single hyphens between"
-_VARIABLE = re.compile(r"[a-z][a-z0-9_]*")
+VARIABLE = re.compile(r"[a-z][a-z0-9_]*")
 _MARKUP = re.compile("[<>{}]")
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -115,7 +115,7 @@ def check_key(value: str) -> str:
 def check_variable(value: object) -> str:
     """Raises Fault where it is no variable's name."""
     name = text(value)
-    if not _VARIABLE.fullmatch(name) or len(name) > MAX_NAME:
+    if not VARIABLE.fullmatch(name) or len(name) > MAX_NAME:
         raise unfit(name, f"at most {MAX_NAME} lower-case letters, digits and _, beginning with a letter")
     return name
 
@@ -254,7 +254,7 @@ Prose: TypeAlias = Annotated[str, scalar("text for people", _prose, r"^[^<>{}]*$
 Command: TypeAlias = Annotated[str, scalar("command", _command)]
 Name: TypeAlias = Annotated[str, scalar("name", _then(check_name), rf"^{_NAME.pattern}$")]
 KeyName: TypeAlias = Annotated[str, scalar("key", _then(check_key), rf"^{_NAME.pattern}$")]
-VariableName: TypeAlias = Annotated[str, scalar("variable", check_variable, rf"^{_VARIABLE.pattern}$")]
+VariableName: TypeAlias = Annotated[str, scalar("variable", check_variable, rf"^{VARIABLE.pattern}$")]
 ChoiceText: TypeAlias = Annotated[str, scalar("value", _value)]
 Template: TypeAlias = Annotated[str, scalar("template")]
 ImageText: TypeAlias = Annotated[str, scalar("image or template", _reference)]

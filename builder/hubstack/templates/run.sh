@@ -24,7 +24,8 @@ if [ "${1:-}" = apt ]; then
     # Debian's own images empty the archive cache after each install; here it is a mount, and serves other builds.
     cp -r /etc/apt/apt.conf.d /tmp/.apt.conf.d
     rm -f /tmp/.apt.conf.d/docker-clean
-    echo 'Dir::Etc::Parts "/tmp/.apt.conf.d"; Acquire::Retries "3"; Dpkg::Use-Pty "false";' >$APT_CONFIG
+    echo 'Dir::Etc::Parts "/tmp/.apt.conf.d"; Acquire::Retries "3"; Dpkg::Use-Pty "false";
+        APT::Update::Error-Mode "any";' >$APT_CONFIG
     [ ! -s $ca ] || echo "Acquire::https::CAInfo \"$ca\";" >>$APT_CONFIG
     # Without it packages start their services.
     if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -43,13 +44,33 @@ else
 fi
 [ -z "$policy" ] || rm $policy
 
+# Octave's list of packages begins with who made it when.
+octave=/usr/share/octave/octave_packages
+[ ! $octave -nt /tmp/.begin ] || sed -i '/^# Created by/d' $octave
+
+# Java's key store says of each certificate when it came in, and is sealed with a sum over that and its password.
+cacerts=/etc/ssl/certs/java/cacerts
+if [ $cacerts -nt /tmp/.begin ]; then
+    perl -0777 -ne '
+        $at = 12;
+        for (1 .. unpack "x8N") {
+            $at += 6 + unpack "x4n", substr $_, $at;
+            substr($_, $at, 8) = pack "Q>", 1000 * $ENV{SOURCE_DATE_EPOCH};
+            $at += 10 + unpack "x8n", substr $_, $at;
+            $at += 4 + unpack "N", substr $_, $at;
+        }
+        print substr $_, 0, $at' $cacerts >/tmp/.cacerts
+    seal=$( (printf '\0c\0h\0a\0n\0g\0e\0i\0tMighty Aphrodite' && cat /tmp/.cacerts) | sha1sum)
+    (cat /tmp/.cacerts && perl -e 'print pack "H40", $ARGV[0]' "$seal") >$cacerts
+fi
+
 # Out with what differs from build to build, and with identities that no two machines should share. Only what this step
 # wrote: what a layer below left there on purpose stays.
 find / -xdev -newer /tmp/.begin ! -type d \( \
     -path '/var/log/*' -o -path '/var/cache/ldconfig/*' -o -path '/var/cache/man/*' -o -path '/var/cache/fontconfig/*' \
     -o -path '/var/cache/debconf/*-old' -o -path '/var/lib/dpkg/*-old' -o -path '/var/lib/ucf/*.[0-9]' \
-    -o -path '/etc/*-' -o -path '/etc/machine-id' -o -path '/var/lib/dbus/machine-id' -o -path '/etc/ssh/ssh_host_*' \
-    -o -path '/etc/ssl/*/ssl-cert-snakeoil.*' \) -delete
+    -o -regex '/etc/\(passwd\|shadow\|group\|gshadow\|subuid\|subgid\)-' -o -path '/etc/ssh/ssh_host_*' \
+    -o -path /etc/machine-id -o -path /var/lib/dbus/machine-id -o -path '/etc/ssl/*/ssl-cert-snakeoil.*' \) -delete
 
 # Mounts such as /etc/hosts and /proc can't be touched, and aren't in the image.
 find / -xdev -newer /tmp/.begin -exec touch -hd "@$SOURCE_DATE_EPOCH" {} + 2>/dev/null || :

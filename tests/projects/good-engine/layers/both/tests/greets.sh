@@ -1,0 +1,3 @@
+set -eu
+greet "$(cat /opt/words)"
+python -c "import six"
