@@ -63,7 +63,9 @@ class Family:
             for name, below in self.below.items()
         }
         images = tuple(
-            Image(variant=Variant(stack=stack, name="default", base="", axes={}, values={}), platform=PLATFORM, node=top)
+            Image(
+                variant=Variant(stack=stack, name="default", base="", axes={}, values={}), platform=PLATFORM, node=top
+            )
             for stack, top in self.stacks.items()
         )
         return Graph(nodes=nodes, images=images, alone={})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +13,13 @@ from hubstack.cli.build import build, known
 from hubstack.cli.invocation import Invocation
 from hubstack.credentials import anonymous
 from hubstack.engine import Docker
-from hubstack.event import Event, Stream
-from hubstack.model import ImageRef, Project
+from hubstack.event import Event
+from hubstack.model import Digest, ImageRef, Layout, Project
+from hubstack.names import Names
 from hubstack.pipeline import Inputs
 from hubstack.plan import Plan
 from hubstack.publish import Publisher, RemoteKnown
+from hubstack.record import Record
 from hubstack.registry import Registry
 from hubstack.retry import Retry
 from hubstack.schedule import Outcome
@@ -58,6 +60,7 @@ class Site:
     @classmethod
     def at(cls, folder: Path, fake: FakeRegistry, salt: str = "") -> Site:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "hubstack.yaml").touch()
         return cls(folder=folder, fake=fake, engine=FakeEngine(fake, salt))
 
     def connect(self, *, publish: bool = False) -> Registry:
@@ -71,14 +74,24 @@ class Site:
         return _Invocation(self, replace(project, settings=settings))
 
     @property
+    def names(self) -> Names:
+        return Names(prefix=ImageRef.parse(f"{self.fake.host}/hub"), layout=Layout.NESTED)
+
+    def says(self, digest: Digest | None) -> list[str]:
+        """What the Dockerfiles of an image in the registry say, lowest first."""
+        assert digest is not None
+        image = self.engine.images[self.engine.pull(self.names.build.with_digest(digest))]
+        return [text.decode().splitlines()[1].removeprefix("RUN ") for text in image.files().values()]
+
+    @property
     def store(self) -> Store:
         return Store(self.folder / ".hubstack")
 
-    def build(self, inputs: Inputs, *, push: bool = True, jobs: int = 2, **options: bool) -> bool:
+    def build(self, inputs: Inputs, *, push: bool = True, jobs: int = 2, all_or_nothing: bool = False) -> bool:
         """Whether everything is good, as ``hubstack build`` says."""
         invocation = self.invocation(inputs.project)
         try:
-            return build(invocation, inputs, push=push, jobs=jobs, channels=("latest",), **options)
+            return build(invocation, inputs, push=push, jobs=jobs, channels=("latest",), all_or_nothing=all_or_nothing)
         finally:
             self.close()
 
@@ -87,7 +100,7 @@ class Site:
     ) -> dict[str, Outcome]:
         """The nodes' outcomes; nothing is published. ``events`` keeps what happened."""
         invocation = self.invocation(inputs.project)
-        registry, names = self.connect(publish=push), invocation.names
+        registry, names = self.connect(publish=push), self.names
         here = known(invocation, push=push, registry=registry)
         builder = Builder(
             inputs=inputs,
@@ -95,7 +108,7 @@ class Site:
             engine=self.engine,
             store=self.store,
             publisher=Publisher(registry=registry, names=names) if push else None,
-            on_event=Stream([self.events.append]),
+            on_event=self._keep,
             cancel=threading.Event(),
         )
         try:
@@ -104,10 +117,19 @@ class Site:
         finally:
             self.close()
 
+    def _keep(self, event: Event) -> None:
+        self.events.append(event)
+
     def plan(self, inputs: Inputs) -> Plan:
-        names = self.invocation(inputs.project).names
+        """As it is before a run that pushes."""
         try:
-            return inputs.plan(RemoteKnown(registry=self.connect(), names=names))
+            return inputs.plan(RemoteKnown(registry=self.connect(), names=self.names))
+        finally:
+            self.close()
+
+    def records(self, *nodes: str) -> Mapping[str, Record]:
+        try:
+            return RemoteKnown(registry=self.connect(), names=self.names).records(nodes)
         finally:
             self.close()
 

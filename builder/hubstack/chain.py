@@ -27,7 +27,6 @@ class Chain:
     base: str
     listed: tuple[str, ...]
     layers: tuple[str, ...]
-    needs: Mapping[str, tuple[str, ...]]  # what each requires, by the names of the layers that stand for it
     brought: Mapping[str, str]  # a layer that nobody listed → the one that requires it
     faults: tuple[Fault, ...] = ()
 
@@ -81,10 +80,10 @@ class Chains:
         layers = dict.fromkeys(chain.layers)
         for name in self.copied(chain):
             layers |= dict.fromkeys(self.alone(chain.base, name).layers)
-        return declared(self.shelf.layers[name] for name in layers)
+        return _declared(self.shelf.layers[name] for name in layers)
 
 
-def declared(layers: Iterable[Layer]) -> tuple[Mapping[str, Variable], tuple[Problem, ...]]:
+def _declared(layers: Iterable[Layer]) -> tuple[Mapping[str, Variable], tuple[Problem, ...]]:
     found: dict[str, Variable] = {}
     problems = []
     for variable in (variable for layer in layers for variable in layer.variables.values()):
@@ -121,7 +120,7 @@ def _chain(shelf: Shelf, base: str, listed: tuple[str, ...]) -> Chain:
     order, circular = _order(shelf, base, listed, needs)
     faults += circular
     faults += _conflicts(shelf, order, brought)
-    return Chain(base=base, listed=listed, layers=order, needs=needs, brought=brought, faults=tuple(faults))
+    return Chain(base=base, listed=listed, layers=order, brought=brought, faults=tuple(faults))
 
 
 def _names(shelf: Shelf, layers: Iterable[str]) -> dict[str, str]:

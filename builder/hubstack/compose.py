@@ -240,7 +240,7 @@ class _Composition:
         blocks = [
             "FROM parent",
             writer.packages(*first) if first else "",
-            here + writer.copy("files/", "/") if writer.site.files else "",
+            f"{here}{writer.copy('files/', '/')}" if writer.site.files else "",
             writer.packages("postBuild") if "postBuild" in writer.site.packages else "",
             f"{here}USER {IMAGE_USER}\n",
         ]

@@ -120,10 +120,20 @@ def _chain(stack: Stack, point: Point, chains: Chains) -> tuple[Chain, list[Prob
             _base_place(stack, point) if layer == point.base else stack.source.at("layers", stack.layers.index(layer))
         )
 
-    problems = list(chain.problems(place))
+    return chain, [*chain.problems(place), *_copy_problems(chain, chains)]
+
+
+def _copy_problems(chain: Chain, chains: Chains) -> Iterator[Problem]:
+    """What is copied from is built by itself: a stack's list neither decides for it nor mends it."""
+    layers = chains.shelf.layers
     for copied in chains.copied(chain):
-        problems += chains.alone(point.base, copied).problems(lambda _: stack.source.key("layers"))
-    return chain, problems
+        for fault in chains.alone(chain.base, copied).faults:
+            user = next(layers[name] for name in sorted(layers) if copied in layers[name].copy_from)
+            yield Problem(
+                position=user.source.at("copy_from", user.copy_from.index(copied)),
+                what=f"{copied} can't be built by itself on {chain.base}: {fault.what}",
+                remedy="Correct what it requires, or copy from another layer.",
+            )
 
 
 def _list_problems(stack: Stack, shelf: Shelf) -> Iterator[Problem]:

@@ -89,7 +89,7 @@ class Writer:
         else:
             target = f"{target}{posixpath.basename(path)}" if target.endswith("/") else target
             body = self._own.copy_file(path, target, owner, mode or ("0755" if self.site.files[path] else "0644"))
-        return f"{BEGIN}\n{self._run(body, ['type=bind,target=/tmp/context'])}"
+        return f"{BEGIN}\n{self._run(body, ['type=bind,source=files,target=/tmp/files'])}"
 
     @property
     def _own(self) -> Any:

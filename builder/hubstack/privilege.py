@@ -69,7 +69,8 @@ def with_privileges(text: Text, *, base: bool) -> Text:
     state, out, begun, inside = _State(base), [], 0, 0
     for number, (line, origin) in enumerate(zip(text.text.split("\n"), text.origins, strict=True), start=1):
         if number > inside and line.strip() == BEGIN:
-            out += [(one, origin) for one in state.raise_()]
+            raised = state.raise_()
+            out += [(one, origin) for one in (["", *raised] if out and out[-1][0].strip() else raised)]
             continue
         if (one := begins.get(number)) is not None:
             begun, inside = number, one.end

@@ -189,10 +189,12 @@ class _Run:
             self._on_outcome(outcome)
             for user in self._users[outcome.node]:
                 self._missing[user] -= 1
-                if outcome.result in GOOD and not self._missing[user]:
-                    self._offer(user)
-                elif outcome.result in {Result.FAILED, Result.SKIPPED} and user not in self._done:
+                if user in self._done:
+                    continue
+                if outcome.result in {Result.FAILED, Result.SKIPPED}:
                     pending.append(Outcome(node=user, result=Result.SKIPPED, message=_why(outcome)))
+                elif outcome.result in GOOD and not self._missing[user]:
+                    self._offer(user)
 
 
 def _why(outcome: Outcome) -> str:

@@ -118,7 +118,7 @@ class Templates:
     def render_value(self, text: str, position: Position, context: Mapping[str, Value]) -> str:
         """A template that is a value of a YAML file; faults stand at ``position``."""
         try:
-            return self.render(str(position), text, context).text
+            return self.render(f"{position}: {text}", text, context).text
         except TemplateFault as fault:
             moved = [Problem(position=position, what=one.what, remedy=one.remedy) for one in fault.problems]
             raise TemplateFault(*moved) from None

@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import tarfile
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -131,10 +132,10 @@ class FakeEngine:
         manifest = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
-            "config": write_blob(job.layout, canonical_json(config), OCI_CONFIG),
-            "layers": [write_blob(job.layout, gzip.compress(one, mtime=0), LAYER) for one in layers],
+            "config": _export(job.layout, canonical_json(config), OCI_CONFIG),
+            "layers": [_export(job.layout, gzip.compress(one, mtime=0), LAYER) for one in layers],
         }
-        write_index(job.layout, [write_blob(job.layout, canonical_json(manifest), OCI_MANIFEST)])
+        write_index(job.layout, [_export(job.layout, canonical_json(manifest), OCI_MANIFEST)])
 
     def _filesystem_layer(self, job: Job, below: Mapping[str, Image]) -> bytes:
         context, tar = io.BytesIO(), io.BytesIO()
@@ -168,7 +169,9 @@ class FakeEngine:
         return _image(Manifest.parse(content, media_type), lambda one: self.registry.content[one])
 
     @contextmanager
-    def container(self, image: str, *, network: bool, files: Mapping[str, Sequence[SourceFile]]) -> Iterator[_Container]:
+    def container(
+        self, image: str, *, network: bool, files: Mapping[str, Sequence[SourceFile]]
+    ) -> Iterator[_Container]:
         self.note("container", image)
         if image not in self.images:
             raise EngineError(f"the engine can't make a container of {image}: no such image")
@@ -201,6 +204,16 @@ class _Container:
         if shell in self.engine.hanging_commands:
             self.engine.wait_for_stop()
         return Execution(code=self.engine.codes.get(shell, 0), output=self.engine.outputs.get(shell, ""))
+
+
+def _export(layout: Path, content: bytes, media_type: str) -> dict[str, object]:
+    """A blob into the folder that all builds share. As with BuildKit, what is there stays, and nothing is half there."""
+    with tempfile.TemporaryDirectory(dir=layout) as name:
+        entry = write_blob(Path(name), content, media_type)
+        path = layout / "blobs" / "sha256" / digest_of(content).hex
+        if not path.exists():
+            (Path(name) / "blobs" / "sha256" / path.name).rename(path)
+    return entry
 
 
 def _image(manifest: Manifest, read: Callable[[Digest], bytes]) -> Image:

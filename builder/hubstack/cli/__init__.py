@@ -88,7 +88,23 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_HELP = """\
+Build families of container images for JupyterHub from a tree of layers.
+
+\b
+Examples:
+  hubstack check                       what is wrong, with file and line
+  hubstack plan                        what a build would do, and why
+  hubstack build --push                build what changed, test it, push it
+  hubstack run minimal                 JupyterLab in that image
+
+\b
+Exit codes: 0 done; 1 a build, a test or a push failed; 2 the command line
+or the project's files are wrong.
+"""
+
+
+@click.group(cls=Verbs, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "-C",
     "folder",
@@ -114,19 +130,6 @@ class Verbs(click.Group):
 @click.version_option(package_name="hubstack", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, folder: Path, ca_bundle: Path | None, registry: str | None) -> None:
-    """Build families of container images for JupyterHub from a tree of layers.
-
-    \b
-    Examples:
-      hubstack check                       what is wrong, with file and line
-      hubstack plan                        what a build would do, and why
-      hubstack build --push                build what changed, test it, push it
-      hubstack run minimal                 JupyterLab in that image
-
-    \b
-    Exit codes: 0 done; 1 a build, a test or a push failed; 2 the command line
-    or the project's files are wrong.
-    """
     from hubstack.cli.invocation import Invocation
 
     ctx.obj = Invocation(folder=folder, ca_bundle=ca_bundle, registry=registry)
@@ -146,7 +149,8 @@ def main() -> NoReturn:
         code = 143
     except click.NoSuchOption as error:
         if any(error.option_name in option.opts for option in cli.params):
-            error.message += f" It stands before the verb: hubstack {error.option_name} ... VERB."
+            place = f"It stands before the verb: hubstack {error.option_name} ... VERB."
+            error = click.NoSuchOption(error.option_name, f"{error.message} {place}", ctx=error.ctx)
         error.show()
         code = error.exit_code
     except click.ClickException as error:

@@ -24,9 +24,9 @@ from hubstack.cli.invocation import (
 )
 
 if TYPE_CHECKING:
+    from hubstack.event import Stream
     from hubstack.pipeline import Inputs
     from hubstack.plan import Known, Plan
-    from hubstack.event import Stream
     from hubstack.publish import Published
     from hubstack.registry import Registry
     from hubstack.schedule import Outcome

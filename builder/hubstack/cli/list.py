@@ -6,15 +6,21 @@ from typing import Any
 
 import click
 
-from hubstack.cli.invocation import Invocation, echo_json, json_option
-from hubstack.model import Graph, Project
+from hubstack.cli.invocation import Invocation, echo_json, examples, json_option
+from hubstack.model import Graph, Project, Variable
 
 
-@click.command("list")
+@click.command(
+    "list",
+    epilog=examples(
+        "hubstack list           names, and what each is",
+        "hubstack list --json    also labels, defaults, requirements and drafts' reasons",
+    ),
+)
 @json_option
 @click.pass_obj
 def command(invocation: Invocation, as_json: bool) -> None:
-    """Stacks with their variants, layers with their variables, and hubs."""
+    """Stacks with their variants, bases and layers with their variables, and hubs."""
     from hubstack.graph import resolve
 
     project = invocation.project
@@ -39,7 +45,9 @@ def list_json(project: Project, graph: Graph) -> dict[str, Any]:
                 "about": layer.summary,
                 "draft": layer.draft,
                 "requires": list(layer.requires),
-                "variables": {one.name: list(one.choices) or str(one.type) for one in layer.variables.values()},
+                "provides": list(layer.provides),
+                "owners": list(layer.owners),
+                "variables": [_variable(one) for one in layer.variables.values()],
             }
             for layer in project.layers.values()
             if layer.kind == kind
@@ -48,7 +56,14 @@ def list_json(project: Project, graph: Graph) -> dict[str, Any]:
     }
     return {
         "stacks": [
-            {"name": stack.name, "about": stack.title, "draft": stack.draft, "variants": list(variants[stack.name])}
+            {
+                "name": stack.name,
+                "about": stack.title,
+                "description": stack.description,
+                "draft": stack.draft,
+                "layers": list(stack.layers),
+                "variants": list(variants[stack.name]),
+            }
             for stack in project.stacks.values()
         ],
         "bases": layers["base"],
@@ -60,9 +75,19 @@ def list_json(project: Project, graph: Graph) -> dict[str, Any]:
     }
 
 
+def _variable(variable: Variable) -> dict[str, Any]:
+    return {
+        "name": variable.name,
+        "type": variable.type,
+        "default": variable.default,
+        "choices": dict(variable.choices),
+        "help": variable.help,
+    }
+
+
 def _line(entry: dict[str, Any]) -> str:
     details = [*entry.get("variants", ()), *entry.get("profiles", ())]
-    details += [f"{name}={'|'.join(v) if isinstance(v, list) else v}" for name, v in entry.get("variables", {}).items()]
+    details += [f"{one['name']}={'|'.join(one['choices']) or one['type']}" for one in entry.get("variables", ())]
     draft = " (draft)" if entry.get("draft") else ""
     tail = f"  [{', '.join(details)}]" if details else ""
     return f"  {entry['name']:<16} {entry['about']}{draft}{tail}"

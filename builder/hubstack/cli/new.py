@@ -2,89 +2,174 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
 
-from hubstack.cli.invocation import Invocation
-from hubstack.errors import UsageError
+from hubstack.cli.invocation import Invocation, complete_layer, examples, show_warnings
+from hubstack.errors import ProjectError, Severity, UsageError
 
 LAYER = """\
 summary: {title}
 requires: [{requires}]
-tests:
-  - run: {test}
-owners: ["@your-github-name"]
+tests:   # replace them by commands that show that it works; scripts and notebooks go to tests/
+{tests}
+# What else may stand here: hubstack schema, or docs/formats.md of hubstack.
 """
 STACK = """\
 title: {title}
-description: What people find in it, in at most 55 characters
+description:   # what people find in it, in at most 55 characters
 base: {base}
-layers: [{layer}]
+layers: [{layers}]
 """
+APT_TEST = "dpkg --status {}"
+PIP_TEST = """python -c "from importlib.metadata import version; print(version('{}'))\""""
 
 
-@click.group("new", epilog="Example: hubstack new layer xarray --pip xarray --requires scipy")
+@click.group(
+    "new",
+    epilog=examples(
+        "hubstack new layer xarray --requires scipy --pip xarray",
+        "hubstack new layer htop --apt htop",
+        "hubstack new stack climate --layer xarray --layer htop",
+    ),
+)
 def command() -> None:
     """A layer or a stack to start from, that passes check."""
 
 
-@command.command("layer")
+@command.command("layer", short_help="A folder under layers/, with package files and a test.")
 @click.argument("name")
-@click.option("--requires", default="", help="The layer that it stands on. Default: jupyterlab, or the first there is.")
+@click.option(
+    "--requires",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_layer,
+    help="A layer that it stands on. Repeatable. Default: jupyterlab, where there is one.",
+)
 @click.option("--apt", multiple=True, metavar="PACKAGE", help="A Debian package. Repeatable.")
-@click.option("--pip", multiple=True, metavar="PACKAGE", help="A Python package. Repeatable; run update afterwards.")
+@click.option(
+    "--pip", multiple=True, metavar="PACKAGE", help="A Python package. Repeatable. `hubstack update` then locks it."
+)
 @click.pass_obj
-def new_layer(invocation: Invocation, name: str, requires: str, apt: tuple[str, ...], pip: tuple[str, ...]) -> None:
-    """A layer NAME with a test, and package files for what --apt and --pip name."""
-    layers = [layer.name for layer in invocation.project.layers.values() if layer.kind == "layer"]
-    below = requires or ("jupyterlab" if "jupyterlab" in layers else next(iter(layers), ""))
-    if requires and requires not in invocation.project.layers:
-        from hubstack.spelling import did_you_mean
-
-        raise UsageError(f"there is no layer {requires!r}", hint=did_you_mean(requires, layers))
-    module = re.split(r"[\[<>=!~;]", pip[0])[0].strip().replace("-", "_") if pip else ""
-    test = f'python3 -c "import {module}"' if module else f"{apt[0]} --version" if apt else "true"
-    folder = _free(invocation.root / "layers" / name, name, [*invocation.project.layers])
-    files = {"layer.yaml": LAYER.format(title=name.replace("-", " ").capitalize(), requires=below, test=test)}
+def new_layer(
+    invocation: Invocation, name: str, requires: tuple[str, ...], apt: tuple[str, ...], pip: tuple[str, ...]
+) -> None:
+    """A layer NAME: a folder under layers/ with a test, and package files for what --apt and --pip name."""
+    layers = invocation.project.layers
+    _refuse_unknown(requires, layers)
+    below = requires or (("jupyterlab",) if "jupyterlab" in layers else ())
+    tests = [APT_TEST.format(package) for package in apt] + [PIP_TEST.format(_distribution(line)) for line in pip]
+    files = {
+        "layer.yaml": LAYER.format(
+            title=_title(name),
+            requires=", ".join(below),
+            tests="\n".join(f"  - run: {test}" for test in tests or ["true"]),
+        )
+    }
     if apt or not pip:
         files["apt.txt"] = "".join(f"{package}\n" for package in apt) or "# one Debian package a line\n"
     if pip:
-        files["requirements.txt"] = "".join(f"{package}\n" for package in pip)
-    folder.mkdir(parents=True)
-    for file, text in files.items():
-        (folder / file).write_text(text, encoding="utf-8")
-        click.echo(f"layers/{name}/{file}")
-    if pip:
-        click.echo("Next: hubstack update --only python", err=True)
-    click.echo(f"Try it: hubstack run layer:{name}", err=True)
+        files["requirements.txt"] = "".join(f"{line}\n" for line in pip)
+    paths = {f"layers/{name}/{file}": text for file, text in files.items()}
+    _write(invocation, name, layers, paths, unlocked=f"layers/{name}/requirements.txt")
+    steps = [f"hubstack update --only layer:{name}"] if pip else []
+    _say_next(*steps, "hubstack check", f"hubstack run layer:{name} -- bash")
 
 
-@command.command("stack")
+@command.command("stack", short_help="A file under stacks/, over the given layers.")
 @click.argument("name")
 @click.option(
-    "--layer", "layers", multiple=True, metavar="NAME", help="Repeatable. Default: jupyterlab, or the last there is."
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_layer,
+    help="A layer that it lists. Repeatable. Default: jupyterlab.",
 )
 @click.pass_obj
 def new_stack(invocation: Invocation, name: str, layers: tuple[str, ...]) -> None:
-    """A stack NAME over the given layers."""
+    """A stack NAME: a file under stacks/, over the given layers and the project's base."""
+    from hubstack.assembly import bases_alone
+
     project = invocation.project
-    known = [layer.name for layer in project.layers.values() if layer.kind == "layer"]
-    chosen = layers or (("jupyterlab",) if "jupyterlab" in known else tuple(known[-1:]))
-    base = project.settings.base or next(layer.name for layer in project.bases())
-    path = _free(invocation.root / "stacks" / f"{name}.yaml", name, [*project.stacks])
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(
-        STACK.format(title=name.replace("-", " ").capitalize(), base=base, layer=", ".join(chosen)), encoding="utf-8"
-    )
-    click.echo(f"stacks/{name}.yaml")
-    click.echo(f"Offer it: write it under a profile's `stacks` in profiles/. Try it: hubstack run {name}", err=True)
+    chosen = layers or ("jupyterlab",)
+    _refuse_unknown(chosen, project.layers)
+    bases = bases_alone(project)
+    if not bases:
+        hint = "Make base/NAME/layer.yaml; with several, name one as `base:` in hubstack.yaml."
+        raise UsageError("the project doesn't say which base a stack stands on", hint=hint)
+    text = STACK.format(title=_title(name), base=bases[0], layers=", ".join(chosen))
+    _write(invocation, name, project.stacks, {f"stacks/{name}.yaml": text})
+    for layer in chosen:
+        if why := project.layers[layer].draft:
+            click.echo(f"{layer} is a draft ({why}): so is {name}, and is built only when it is named.", err=True)
+    _say_next(f"hubstack run {name}", "then offer it: under a profile's `stacks`, in profiles/")
 
 
-def _free(path: Path, name: str, taken: list[str]) -> Path:
-    if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) is None:
-        raise UsageError(f"{name!r} is no name", hint="Use lower-case letters, digits and single hyphens.")
-    if name in taken or path.exists():
-        raise UsageError(f"{name!r} is there already")
-    return path
+def _title(name: str) -> str:
+    return name.replace("-", " ").capitalize()
+
+
+def _distribution(line: str) -> str:
+    """The name in a line of a requirements.txt."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(line).name
+    except InvalidRequirement:
+        raise UsageError(f"--pip {line!r} is no package", hint="Write NAME, NAME==4.* or NAME[EXTRA]>=2.") from None
+
+
+def _refuse_unknown(wanted: Iterable[str], layers: Iterable[str]) -> None:
+    from hubstack.spelling import did_you_mean, quote
+
+    for name in wanted:
+        if name not in layers:
+            hint = "`hubstack list` shows what there is."
+            raise UsageError(f"there is no layer {quote(name)}{did_you_mean(name, layers)}", hint=hint)
+
+
+def _write(
+    invocation: Invocation, name: str, taken: Iterable[str], files: Mapping[str, str], *, unlocked: str = ""
+) -> None:
+    """Write what passes check; otherwise leave nothing and raise what is wrong.
+
+    What check says of ``unlocked`` is let pass: a package can't be in the lock before `hubstack update`.
+    """
+    from hubstack.check import check
+    from hubstack.files.scalar import Fault, check_name
+
+    try:
+        check_name(name)
+    except Fault as fault:
+        raise UsageError(f"the name {fault.what}", hint=fault.remedy) from None
+    paths = {invocation.root / path: text for path, text in files.items()}
+    if name in taken or any(path.exists() for path in paths):
+        raise UsageError(f"{name} is there already")
+    before = {unlocked, *check(invocation.root)}
+    for path, text in paths.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    problems = [one for one in check(invocation.root) if before.isdisjoint((one, one.position.path))]
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        _remove(paths)
+        raise ProjectError(problems)
+    show_warnings(problems)
+    for written in files:
+        click.echo(written)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink()
+    for folder in {path.parent for path in paths}:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _say_next(*steps: str) -> None:
+    click.echo("Next:", err=True)
+    for step in steps:
+        click.echo(f"  {step}", err=True)

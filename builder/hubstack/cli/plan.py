@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from hubstack.cli.invocation import (
@@ -53,7 +55,10 @@ def show_plan(plan: Plan, *, everything: bool) -> None:
         if step.action is Action.REUSE and not everything:
             continue
         action = f"{step.action:<8}"
-        if on_terminal(click.get_text_stream("stdout")):
+        if on_terminal(sys.stdout):
             action = click.style(action, fg=COLOURS.get(step.action))
         click.echo(f"{action} {step.node.id}  {step.reason}")
-    click.echo(summary(plan))
+    if any(step.action is Action.UNKNOWN for step in plan.steps):
+        click.echo(f"nodes: {len(plan.steps)}, images: {len(plan.images)}; the registry was not asked")
+    else:
+        click.echo(summary(plan))

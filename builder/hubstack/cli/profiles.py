@@ -64,10 +64,10 @@ def emit(
     from hubstack.hub.configmap import EMITTED, changes, parse_configmap, write_if_changed
 
     folder = output or invocation.root / EMITTED
-    texts = {hub: render(invocation, hub, pull_config) for hub in chosen(invocation, wanted)}
+    texts = [(hub, render(invocation, hub, pull_config)) for hub in chosen(invocation, wanted)]
     stale = 0
     rows = []
-    for hub, text in texts.items():
+    for hub, text in texts:
         path = folder / f"{hub.name}.yaml"
         before = parse_configmap(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
         lines = changes(before, parse_configmap(text, str(path)))

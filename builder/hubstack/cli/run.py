@@ -16,8 +16,18 @@ if TYPE_CHECKING:
 WORK = "/home/jovyan/work"
 
 
+class _Run(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            place = "A command with options stands behind --: hubstack run SELECT -- CMD..."
+            raise click.NoSuchOption(error.option_name, f"{error.message} {place}", error.possibilities, ctx) from None
+
+
 @click.command(
     "run",
+    cls=_Run,
     epilog=examples(
         "hubstack run minimal                                 JupyterLab on http://127.0.0.1:8888",
         "hubstack run layer:octave -- octave --eval ver       a command, in a layer by itself",
@@ -26,7 +36,9 @@ WORK = "/home/jovyan/work"
 )
 @click.argument("select", metavar="SELECT", shell_complete=complete_select)
 @click.argument("arguments", metavar="[-- CMD...]", nargs=-1, type=click.UNPROCESSED)
-@click.option("--port", default=8888, show_default=True, type=click.IntRange(1, 65535), help="JupyterLab's, on 127.0.0.1.")
+@click.option(
+    "--port", default=8888, show_default=True, type=click.IntRange(1, 65535), help="JupyterLab's, on 127.0.0.1."
+)
 @click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 64), help="Nodes built at once.")
 @click.pass_obj
 def command(invocation: Invocation, select: str, arguments: tuple[str, ...], port: int, jobs: int) -> int:
