@@ -76,7 +76,7 @@ class Place:
 
 
 def make_base(place: Place) -> None:
-    """busybox and nothing else. Docker's own client pushes it: the first image of a run is no place for surprises."""
+    """Busybox and nothing else. Docker's own client pushes it: the first image of a run is no place for surprises."""
     folder = place.reset("base")
     _write_rootfs(folder / "rootfs.tar", busybox(place).read_bytes())
     (folder / "Dockerfile").write_text(

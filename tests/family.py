@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from hubstack.fingerprint import fingerprints, test_fingerprint
 from hubstack.graph import needed
+from hubstack.graph.select import Selection
 from hubstack.model import (
     Graph,
     Image,
@@ -27,7 +28,6 @@ from hubstack.model import (
     Variant,
 )
 from hubstack.pipeline import Inputs
-from hubstack.select import Selection
 from hubstack.verify import HARNESS
 
 PLATFORM = "linux/amd64"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hubstack.lock.resolution import PythonInput
 from hubstack.model import Graph, Kind, Layer, Node, Project, Settings, Source, Value, Variable, VariableType
-from hubstack.resolution import PythonInput
 
 Chain = Sequence[str]
 

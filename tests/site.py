@@ -11,7 +11,6 @@ from pathlib import Path
 from hubstack.build import Builder
 from hubstack.cli.build import build, known
 from hubstack.cli.invocation import Invocation
-from hubstack.credentials import anonymous
 from hubstack.engine import Docker
 from hubstack.event import Event
 from hubstack.model import Digest, ImageRef, Layout, Project
@@ -21,7 +20,8 @@ from hubstack.plan import Plan
 from hubstack.publish import Publisher, RemoteKnown
 from hubstack.record import Record
 from hubstack.registry import Registry
-from hubstack.retry import Retry
+from hubstack.registry.credentials import anonymous
+from hubstack.registry.retry import Retry
 from hubstack.schedule import Outcome
 from hubstack.store import Store
 

@@ -141,7 +141,7 @@ def buildx_argv(builder: Builder, job: Job, *, metadata: Path) -> list[str]:
 
 
 def _fields(*fields: str) -> str:
-    """buildx reads such values as a line of CSV: a folder's name may hold a comma."""
+    """Buildx reads such values as a line of CSV: a folder's name may hold a comma."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(fields)
     return line.getvalue()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from hubstack.errors import Problem, ProjectError
 from hubstack.graph import resolve
+from hubstack.graph.select import Selection
 from hubstack.hub.check import check_hubs
 from hubstack.hub.configmap import Emitted, load_emitted
 from hubstack.lock import LOCK_FILE, Lock, load_lock
 from hubstack.model import Graph, Project
 from hubstack.pipeline import prepare_nodes
 from hubstack.project import load_project
-from hubstack.select import Selection
 
 
 def check(root: Path) -> list[Problem]:

@@ -64,7 +64,7 @@ class Lines(Extension):
     ``git{% if old %}/bookworm{% endif %}`` does not run into the next package.
     """
 
-    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
         return _COMMENT_BEHIND_TEXT.sub(r"\1+#}", source)
 
     def filter_stream(self, stream: TokenStream) -> TokenStream | Iterator[Token]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from hubstack.errors import Problem, ProjectError, Severity
 from hubstack.fingerprint import Identity, fingerprints, test_fingerprint
 from hubstack.graph import needed, resolve
+from hubstack.graph.select import Selection, select
 from hubstack.lock import Demand, Lock, Upstream, missing, pins_for
+from hubstack.lock.resolution import PythonInput
 from hubstack.model import Digest, Fingerprint, Graph, Layer, Project, Rendered
 from hubstack.plan import Known, Plan, make_plan
 from hubstack.render import render_leniently, render_requirements, upstream_images
-from hubstack.resolution import PythonInput
-from hubstack.select import Selection, select
 from hubstack.template import variables_read
 from hubstack.verify import HARNESS
 

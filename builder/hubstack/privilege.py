@@ -15,6 +15,7 @@ from hubstack.origin import Text
 from hubstack.packages import BEGIN
 from hubstack.rule import IMAGE_USER
 
+_ROOT = ("root", "0", "root:root", "0:0")
 _Line = tuple[str, tuple[str, int]]
 
 
@@ -30,12 +31,12 @@ class _State:
     def raise_(self) -> list[str]:
         """What goes in front of hubstack's own RUN."""
         lines = []
-        if self.user != "root":
+        if self.user not in _ROOT:
             lines.append("USER root")
-            self.owed = self.owed or self.user
+            self.owed, self.user = self.owed or self.user, "root"
         if not self.epoch:
             lines.append("ARG SOURCE_DATE_EPOCH")
-        self.user, self.epoch, self.ours = "root", True, True
+        self.epoch, self.ours = True, True
         return [*lines, ""] if lines else []
 
     def meet(self, one: Instruction) -> str | None:

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib import resources
+from textwrap import shorten
 from typing import Any
 
 import jinja2
@@ -25,7 +26,7 @@ from hubstack.errors import Problem
 from hubstack.fork import TooLong
 from hubstack.model import Position, Value
 from hubstack.origin import Lines, Text, separate, verbatim
-from hubstack.spelling import did_you_mean, enumerate_words, quote
+from hubstack.spelling import did_you_mean, enumerate_words, escape, quote
 
 MACROS = "layers/_macros"
 OWN = "hubstack/"  # in front of the names of hubstack's own templates, which no template can load
@@ -36,6 +37,7 @@ CONTEXT = ("arch", "base", "layer")
 _SYNTAX = re.compile(r"\{[{%#]")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _MAX_TEXT = 4 << 20
+_MAX_SENTENCE = 250
 _IMPLIED = frozenset({"loop", "caller", "varargs", "kwargs", "self", "super"})
 _UNSAFE_FILTERS = frozenset(
     # They draw lots, print objects with their addresses, reach for attributes, or make HTML.
@@ -284,7 +286,7 @@ def _place(error: Exception, path: str) -> tuple[Position, str]:
 
 
 def _explained(error: Exception) -> tuple[str, str]:
-    said = quote(str(error)).strip('"').rstrip(".")
+    said = shorten(escape(str(error)), _MAX_SENTENCE, placeholder=" …").rstrip(".")
     remedy = "Correct the template."
     match error:
         case Refusal():

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hubstack.credentials import anonymous
 from hubstack.errors import RegistryError, TagTaken
 from hubstack.model import Digest, ImageRef
 from hubstack.oci import (
@@ -27,6 +26,7 @@ from hubstack.oci import (
     read_layout,
 )
 from hubstack.registry import Registry
+from hubstack.registry.credentials import anonymous
 
 from tests.fakes.layout import write_layout
 
@@ -157,7 +157,7 @@ def test_a_large_blob_needs_no_large_memory(ref: ImageRef, tmp_path: Path) -> No
     code = """
 import hashlib, json, sys
 from pathlib import Path
-from hubstack.credentials import anonymous
+from hubstack.registry.credentials import anonymous
 from hubstack.model import Digest, ImageRef
 from hubstack.registry import Registry
 ref, path = ImageRef.parse(sys.argv[1]), Path(sys.argv[2])

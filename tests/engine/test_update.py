@@ -13,9 +13,9 @@ import pytest
 from hubstack import command
 from hubstack.errors import ProjectError
 from hubstack.lock import Demand, Lock, load_lock, pins_for, render_lock
+from hubstack.lock.resolution import Package, Resolution
+from hubstack.lock.update import Outside, update
 from hubstack.model import Pin
-from hubstack.resolution import Package, Resolution
-from hubstack.update import Outside, update
 from uv import find_uv_bin
 
 from tests.handmade import handmade_graph, handmade_inputs, handmade_layer, handmade_project

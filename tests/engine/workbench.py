@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import uuid
@@ -22,10 +21,10 @@ from typing import Any
 
 import pytest
 from hubstack.buildx import find_plugin
-from hubstack.credentials import anonymous
 from hubstack.lock import load_lock, render_lock
 from hubstack.model import Digest, ImageRef
 from hubstack.registry import Registry
+from hubstack.registry.credentials import anonymous
 
 HUBSTACK = Path(sys.executable).with_name("hubstack")
 PROJECT = Path(__file__).parents[1] / "projects" / "good-engine"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubstack.retry import Retry
+from hubstack.registry.retry import Retry
 
 
 class FakeTime:

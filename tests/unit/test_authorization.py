@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hubstack.authorization import Challenge, parse_challenge
+from hubstack.registry.authorization import Challenge, parse_challenge
 
 
 @pytest.mark.parametrize(

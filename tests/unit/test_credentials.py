@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hubstack.credentials import Credential, anonymous, credentials_file, docker_credentials
 from hubstack.errors import RegistryDenied, RegistryError
 from hubstack.model import ImageRef
 from hubstack.oci import digest_of
 from hubstack.registry import Registry
+from hubstack.registry.credentials import Credential, anonymous, credentials_file, docker_credentials
 
 from tests.fakes.clock import FakeTime
 from tests.fakes.registry import Account, FakeRegistry, problem
@@ -165,7 +165,7 @@ def test_a_helper_that_asks_a_person_who_is_not_there(
     config: Config, helper: Helper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     helper("import time; time.sleep(2)")
-    monkeypatch.setattr("hubstack.credentials.HELPER_DEADLINE_S", 0.2)
+    monkeypatch.setattr("hubstack.registry.credentials.HELPER_DEADLINE_S", 0.2)
     with pytest.raises(RegistryDenied, match=r"docker-credential-test has not answered within 0\.2 s"):
         credentials_file(config({"credsStore": "test"}))(HOST)
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from hubstack.errors import ProjectError, Severity
 from hubstack.lock import Lock, Upstream, load_lock, missing, pins_for, render_lock
+from hubstack.lock.resolution import Package, PythonInput, Resolution, Scope, scopes
 from hubstack.model import Digest, Position, Refresh, Value
-from hubstack.resolution import Package, PythonInput, Resolution, Scope, scopes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -10,11 +10,11 @@ from xml.etree import ElementTree as ET
 
 import networkx as nx
 import pytest
-from hubstack.diagram import Box, BoxKind, Diagram, layer_diagram, node_diagram
 from hubstack.graph import digraph, needed, resolve
+from hubstack.graph.select import select
 from hubstack.picture import graph_json, graph_mermaid, graph_svg, graph_text
-from hubstack.select import select
-from hubstack.svg import render_svg
+from hubstack.picture.diagram import Box, BoxKind, Diagram, layer_diagram, node_diagram
+from hubstack.picture.svg import render_svg
 
 from tests.tree import tree
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations, pairwise
 
 import pytest
-from hubstack.placement import Edge, Gaps, Placement, Rectangle, place
+from hubstack.picture.placement import Edge, Gaps, Placement, Rectangle, place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

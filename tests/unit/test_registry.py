@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hubstack.credentials import Credential, anonymous
 from hubstack.errors import EngineError, RegistryError, TagTaken
 from hubstack.model import Digest, ImageRef
 from hubstack.oci import (
@@ -20,7 +19,8 @@ from hubstack.oci import (
     make_index,
 )
 from hubstack.registry import Registry
-from hubstack.transport import api_address
+from hubstack.registry.credentials import Credential, anonymous
+from hubstack.registry.transport import api_address
 
 from tests.fakes.clock import FakeTime
 from tests.fakes.layout import write_layout

@@ -9,12 +9,12 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
-from hubstack.credentials import anonymous
 from hubstack.errors import DigestMismatch, RegistryDenied, RegistryError, RegistryUnreachable, TagTaken
 from hubstack.model import Digest, ImageRef
 from hubstack.oci import Manifest, digest_of, make_artifact
 from hubstack.registry import Registry
-from hubstack.transport import Deadlines
+from hubstack.registry.credentials import anonymous
+from hubstack.registry.transport import Deadlines
 
 from tests.fakes.clock import FakeTime
 from tests.fakes.layout import write_layout

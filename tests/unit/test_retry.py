@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from hubstack.errors import DigestMismatch, RegistryError, RegistryUnreachable
-from hubstack.retry import Fault, Retry, parse_retry_after
+from hubstack.registry.retry import Fault, Retry, parse_retry_after
 
 from tests.fakes.clock import FakeTime
 

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hubstack import schedule
@@ -80,21 +81,11 @@ def run(
     *,
     jobs: int = 2,
     seconds: Mapping[str, float] | None = None,
-    fail_fast: bool = False,
     cancel: threading.Event | None = None,
-    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
-    on_cancel: Callable[[], None] = lambda: None,
+    **more: Any,
 ) -> dict[str, Outcome]:
-    return schedule.run(
-        make_steps(below, actions),
-        work,
-        priority=priorities(make_graph(below), seconds or {}),
-        jobs=jobs,
-        fail_fast=fail_fast,
-        cancel=cancel or threading.Event(),
-        on_outcome=on_outcome,
-        on_cancel=on_cancel,
-    )
+    order, steps = priorities(make_graph(below), seconds or {}), make_steps(below, actions)
+    return schedule.run(steps, work, priority=order, jobs=jobs, cancel=cancel or threading.Event(), **more)
 
 
 def results(outcomes: Mapping[str, Outcome]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hubstack.errors import UsageError
 from hubstack.graph import resolve
-from hubstack.select import Selection, complete, select
+from hubstack.graph.select import Selection, complete, select
 
 from tests.tree import tree
 

@@ -12,11 +12,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hubstack.credentials import Credential
 from hubstack.errors import RegistryError
 from hubstack.model import Digest, ImageRef
 from hubstack.oci import digest_of
 from hubstack.registry import Registry
+from hubstack.registry.credentials import Credential
 
 from tests.fakes.clock import FakeTime
 from tests.fakes.registry import Account, FakeRegistry, Reply, problem

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import date
 
 import pytest
-from hubstack.change import changes, changes_json, changes_table, holders
 from hubstack.errors import HubstackError, ProjectError, RegistryUnreachable, UsageError
 from hubstack.lock import Demand, Lock, Upstream, load_lock, pins_for, render_lock
+from hubstack.lock.change import changes, changes_json, changes_table, holders
+from hubstack.lock.update import Outside, Updated, epoch, update
 from hubstack.model import Digest, ImageRef, Position, Refresh
-from hubstack.update import Outside, Updated, epoch, update
 
 from tests.fakes.uv import HOST, FakeUv, Release, file_hash
 from tests.handmade import Chain, handmade_graph, handmade_inputs, handmade_layer, handmade_project

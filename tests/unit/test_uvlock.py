@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from hubstack.resolution import Request, Scope
-from hubstack.uvlock import blamed, explanation, parse_lock, render_preferences, render_project
+from hubstack.lock.resolution import Request, Scope
+from hubstack.lock.uvlock import blamed, explanation, parse_lock, render_preferences, render_project
 
 SCOPE = Scope(python="3.13", platform="linux/arm64")
 SPLIT = "error: No solution found when resolving dependencies for split (markers: python_full_version == '3.13')"

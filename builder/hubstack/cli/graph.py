@@ -27,7 +27,7 @@ from hubstack.cli.invocation import SELECT_HELP, Invocation, examples, json_opti
 def command(invocation: Invocation, select: tuple[str, ...], form: str, nodes: bool, as_json: bool) -> None:
     from hubstack import picture
     from hubstack.graph import resolve
-    from hubstack.select import select as choose
+    from hubstack.graph.select import select as choose
 
     project = invocation.project
     graph = resolve(project)

@@ -121,7 +121,7 @@ def on_terminal(stream: Any = None) -> bool:
 
 def complete_select(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """SELECT terms for the shell. As every completion silent where the project is broken: it is no place for errors."""
-    from hubstack.select import complete
+    from hubstack.graph.select import complete
 
     return [term for project in _project_to_complete(ctx) for term in complete(project, incomplete)]
 

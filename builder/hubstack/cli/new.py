@@ -91,7 +91,7 @@ def new_layer(
 @click.pass_obj
 def new_stack(invocation: Invocation, name: str, layers: tuple[str, ...]) -> None:
     """A stack NAME: a file under stacks/, over the given layers and the project's base."""
-    from hubstack.assembly import bases_alone
+    from hubstack.graph.assembly import bases_alone
 
     project = invocation.project
     chosen = layers or ("jupyterlab",)

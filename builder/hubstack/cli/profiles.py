@@ -99,7 +99,6 @@ def chosen(invocation: Invocation, wanted: Sequence[str]) -> list[Hub]:
 
 def render(invocation: Invocation, hub: Hub, pull_config: Path | None) -> str:
     """The hub's ConfigMap with today's digests. Raises ProjectError and RegistryError."""
-    from hubstack.credentials import anonymous, credentials_file
     from hubstack.hub.check import check_hubs
     from hubstack.hub.choice import offers
     from hubstack.hub.configmap import load_emitted, render_configmap
@@ -107,6 +106,7 @@ def render(invocation: Invocation, hub: Hub, pull_config: Path | None) -> str:
     from hubstack.hub.pull import Pull
     from hubstack.pipeline import prepare
     from hubstack.registry import Registry
+    from hubstack.registry.credentials import anonymous, credentials_file
 
     project = invocation.project
     emitted = load_emitted(invocation.root, hub)

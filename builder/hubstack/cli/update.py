@@ -31,14 +31,14 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
     The only verb that reads a clock or an index. Review the table that it prints, then commit the lock.
     """
     from hubstack import command as process
-    from hubstack.change import changes, changes_json, changes_table, holders
     from hubstack.graph import resolve
     from hubstack.hub.configmap import write_if_changed
     from hubstack.lock import Lock, load_lock, pins_for, render_lock
+    from hubstack.lock.change import changes, changes_json, changes_table, holders
+    from hubstack.lock.update import Outside, update
     from hubstack.model import Digest, ImageRef
     from hubstack.pipeline import demand
     from hubstack.registry import Registry
-    from hubstack.update import Outside, update
 
     path = invocation.root / LOCK
     old = load_lock(path.read_text(encoding="utf-8"), LOCK, edited=True) if path.exists() else Lock()

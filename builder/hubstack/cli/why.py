@@ -81,8 +81,8 @@ def _show_facts(inputs: Inputs, *, as_json: bool) -> None:
 def _before(folder: Path, since: str, now: Inputs) -> Inputs:
     """What ``now`` is about, in the project in ``folder``, which was checked out from ``since``."""
     from hubstack.graph import resolve
+    from hubstack.graph.select import Selection
     from hubstack.pipeline import prepare_nodes
-    from hubstack.select import Selection
 
     old = Invocation(folder=folder, ca_bundle=None, registry=None)
     try:

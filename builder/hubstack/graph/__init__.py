@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hubstack.assembly import Assembly, bases_alone, chain_alone
-from hubstack.chain import Chain, Chains
 from hubstack.errors import Problem, ProjectError
+from hubstack.graph.assembly import Assembly, bases_alone, chain_alone
+from hubstack.graph.chain import Chain, Chains
+from hubstack.graph.requirement import Shelf, layer_problems, unknown_layer
+from hubstack.graph.variant import BASE, Point, expand, find_owners, find_types, name_problems, settle
 from hubstack.model import Graph, Image, Kind, Node, Position, Project, Stack, Variant
-from hubstack.requirement import Shelf, layer_problems, unknown_layer
 from hubstack.spelling import did_you_mean, enumerate_words, quote
-from hubstack.variant import BASE, Point, expand, find_owners, find_types, name_problems, settle
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hubstack.errors import Problem
+from hubstack.graph.requirement import Relation, Shelf, Unmet, circles
 from hubstack.model import Layer, Position, Variable
-from hubstack.requirement import Relation, Shelf, Unmet, circles
 from hubstack.spelling import enumerate_words
 
 

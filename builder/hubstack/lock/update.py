@@ -17,8 +17,7 @@ from typing import Protocol
 
 from hubstack.errors import CommandFailed, HubstackError, Problem, ProjectError, RegistryError, Severity, UsageError
 from hubstack.lock import Demand, Lock, Upstream, pins_for
-from hubstack.model import Digest, ImageRef, Position, Project, Refresh
-from hubstack.resolution import (
+from hubstack.lock.resolution import (
     Package,
     PythonInput,
     Request,
@@ -29,8 +28,9 @@ from hubstack.resolution import (
     requests,
     roots,
 )
+from hubstack.lock.uvlock import blamed, explanation, parse_lock, render_preferences, render_project
+from hubstack.model import Digest, ImageRef, Position, Project, Refresh
 from hubstack.spelling import did_you_mean, quote
-from hubstack.uvlock import blamed, explanation, parse_lock, render_preferences, render_project
 
 RESOLVE_DEADLINE_S = 900
 SECTIONS = ("python", "images", "epochs")

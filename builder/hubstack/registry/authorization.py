@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import quote, urlencode
 
-from hubstack.credentials import Credential, Lookup
 from hubstack.errors import RegistryDenied
+from hubstack.registry.credentials import Credential, Lookup
 
 Scope: TypeAlias = tuple[str, ...]  # "repository:NAME:pull,push", each a resource; the token spec's grammar
 MARGIN_S = 10.0  # a token that ends while it travels is no good

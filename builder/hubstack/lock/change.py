@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from hubstack.lock import Lock, Slices
+from hubstack.lock.resolution import Package
 from hubstack.model import Graph
-from hubstack.resolution import Package
 
 Holders: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 """(scope, package) → the layers that install it there."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import pairwise
 
-from hubstack.diagram import Arrow, ArrowKind, Box, BoxKind, Diagram
-from hubstack.placement import Gaps, Place, Placement, Rectangle, Size, place
+from hubstack.picture.diagram import Arrow, ArrowKind, Box, BoxKind, Diagram
+from hubstack.picture.placement import Gaps, Place, Placement, Rectangle, Size, place
 from hubstack.spelling import enumerate_words
 
 _TITLE, _NOTE = 13, 11  # font sizes, px

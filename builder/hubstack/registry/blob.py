@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from hubstack.authorization import Scope
 from hubstack.errors import DigestMismatch, EngineError, RegistryError
 from hubstack.model import Digest, ImageRef
 from hubstack.oci import digest_of
-from hubstack.retry import Budget, Fault, Retry
-from hubstack.transport import Answer, Body, Request, Transport, resolve
+from hubstack.registry.authorization import Scope
+from hubstack.registry.retry import Budget, Fault, Retry
+from hubstack.registry.transport import Answer, Body, Request, Transport, resolve
 
 T = TypeVar("T")
 

@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from hubstack.blob import Blobs, Progress, push_scope
-from hubstack.credentials import Lookup, docker_credentials
 from hubstack.errors import DigestMismatch, RegistryError, TagTaken
 from hubstack.model import Digest, ImageRef
 from hubstack.oci import (
@@ -28,8 +26,10 @@ from hubstack.oci import (
     digest_of,
     make_artifact,
 )
-from hubstack.retry import Budget, Fault, Retry
-from hubstack.transport import Answer, Deadlines, Request, Transport, resolve
+from hubstack.registry.blob import Blobs, Progress, push_scope
+from hubstack.registry.credentials import Lookup, docker_credentials
+from hubstack.registry.retry import Budget, Fault, Retry
+from hubstack.registry.transport import Answer, Deadlines, Request, Transport, resolve
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import TypeAlias
 
 from hubstack.graph import needed
+from hubstack.graph.select import Selection
 from hubstack.model import Graph, Image, Kind, Node, Project, Value, Variable
-from hubstack.select import Selection
 from hubstack.value import value_text
 
 Edge: TypeAlias = tuple[str, str]

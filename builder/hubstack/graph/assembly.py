@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 
-from hubstack.chain import Chain, Chains
+from hubstack.graph.chain import Chain, Chains
+from hubstack.graph.requirement import Shelf
 from hubstack.model import Node, Project, Value, Variable
-from hubstack.requirement import Shelf
 
 
 class Assembly:

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hubstack.diagram import ArrowKind, Box, BoxKind, Diagram, layer_diagram, node_diagram, shown_values
 from hubstack.graph import needed
+from hubstack.graph.select import Selection
 from hubstack.model import Graph, Node, Project
-from hubstack.select import Selection
+from hubstack.picture.diagram import ArrowKind, Box, BoxKind, Diagram, layer_diagram, node_diagram, shown_values
 from hubstack.spelling import enumerate_words
 
 
 def graph_svg(project: Project, graph: Graph, selection: Selection, *, nodes: bool = False) -> str:
-    from hubstack.svg import render_svg
+    from hubstack.picture.svg import render_svg
 
     return render_svg(_diagram(project, graph, selection, nodes=nodes))
 

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from hubstack.assembly import why_not_alone
 from hubstack.errors import UsageError
 from hubstack.graph import drafts as find_drafts
 from hubstack.graph import needed
+from hubstack.graph.assembly import why_not_alone
+from hubstack.graph.variant import expand, find_owners, find_types
 from hubstack.model import Graph, Image, Project
 from hubstack.spelling import did_you_mean, enumerate_words, quote
-from hubstack.variant import expand, find_owners, find_types
 
 _LAYER = "layer:"
 _WILD = frozenset("*?[")

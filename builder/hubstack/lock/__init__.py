@@ -17,8 +17,7 @@ from typing import Any
 import yaml
 
 from hubstack.errors import Problem, ProjectError, Severity
-from hubstack.model import Digest, Graph, Pin, Position, Project, Refresh
-from hubstack.resolution import (
+from hubstack.lock.resolution import (
     Package,
     PythonInput,
     Resolution,
@@ -30,6 +29,7 @@ from hubstack.resolution import (
     same_python,
     scopes,
 )
+from hubstack.model import Digest, Graph, Pin, Position, Project, Refresh
 
 LOCK_FILE = "hubstack.lock"
 FORMAT = 1

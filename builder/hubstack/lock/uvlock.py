@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from hubstack.errors import HubstackError
-from hubstack.resolution import MACHINES, Package, Request, Scope, canonical, holds, marker_environment
+from hubstack.lock.resolution import MACHINES, Package, Request, Scope, canonical, holds, marker_environment
 
 PROJECT = "hubstack-resolution"
 _OLDEST_GLIBC = 28  # 2.28 of 2018: a wheel for it runs on every base that is still maintained

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
-from hubstack.authorization import Authorization, Scope
-from hubstack.credentials import Lookup
 from hubstack.errors import RegistryDenied, RegistryError, RegistryUnreachable
 from hubstack.model import DEFAULT_HOST
-from hubstack.retry import Fault, parse_retry_after
+from hubstack.registry.authorization import Authorization, Scope
+from hubstack.registry.credentials import Lookup
+from hubstack.registry.retry import Fault, parse_retry_after
 
 if TYPE_CHECKING:
     import httpx
