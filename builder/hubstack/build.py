@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 
 from hubstack import schedule
 from hubstack.buildx import Job
-from hubstack.command import Cancelled
 from hubstack.engine import Engine
-from hubstack.errors import EngineError
+from hubstack.errors import Cancelled, EngineError
 from hubstack.event import Event, Finished, Line, Phase, Planned
 from hubstack.model import Digest, Fingerprint, ImageRef, Node
 from hubstack.names import FINGERPRINT_LABEL, Names, tested_tag

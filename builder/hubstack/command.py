@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from hubstack.errors import CommandFailed, DeadlineExceeded, EngineError
+from hubstack.errors import Cancelled, CommandFailed, DeadlineExceeded, EngineError
 from hubstack.spelling import CONTROL
 
 TAIL_LINES = 40
@@ -30,10 +30,6 @@ GRACE_S = 5.0
 _POLL_S = 0.2
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[0-Z\\^-~])")  # ECMA-48; xterm's OSC
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")  # what stands before the host in an address
-
-
-class Cancelled(Exception):
-    """The run was cancelled (Ctrl-C, SIGTERM, --fail-fast) while a child was at work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

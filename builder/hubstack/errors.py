@@ -72,6 +72,10 @@ class ProjectError(HubstackError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class Cancelled(Exception):
+    """Not an error: the run was cancelled (Ctrl-C, SIGTERM, --fail-fast) while a step was at work."""
+
+
 class EngineError(HubstackError):
     pass
 

@@ -43,7 +43,7 @@ class Names:
 
     def last(self, node: str) -> ImageRef:
         """The newest record of a node: moves, is trusted by nothing, and serves reasons and estimates alone."""
-        return self.build.with_tag(f"last-{node}"[:128])
+        return self.build.with_tag(f"last-{node[-123:]}")  # a tag has at most 128 characters
 
     def published(self, stack: str, variant: str, fingerprint: Fingerprint) -> ImageRef:
         return self._image(stack, f"{variant}-{fingerprint.short}")

@@ -2,7 +2,7 @@
 
 The macros can't know who the user is where they are called. They leave a line, ``packages.BEGIN``; it becomes ``USER
 root`` and ``ARG SOURCE_DATE_EPOCH`` where these are not in force yet, and the user who was there before comes back in
-front of the next RUN that is not ours, and at the end.
+front of the next RUN that is not ours, and at the end of the stage.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _State:
     def meet(self, one: Instruction) -> str | None:
         """Take note of an instruction; the user to bring back in front of it, if any."""
         restored = None
-        if one.name == "RUN" and not self.ours:
+        if (one.name == "RUN" and not self.ours) or one.name == "FROM":
             restored, self.owed = self.owed, None
             self.user = restored or self.user
         self.ours = False

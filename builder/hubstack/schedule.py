@@ -14,8 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hubstack.command import Cancelled
-from hubstack.errors import HubstackError
+from hubstack.errors import Cancelled, HubstackError
 from hubstack.model import Digest, Graph
 from hubstack.plan import Action, Step
 

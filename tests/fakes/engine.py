@@ -19,9 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hubstack.buildx import Job, add_file, failure, write_context
-from hubstack.command import Cancelled
 from hubstack.engine import Execution
-from hubstack.errors import EngineError
+from hubstack.errors import Cancelled, EngineError
 from hubstack.model import Digest, ImageRef, SourceFile
 from hubstack.oci import OCI_CONFIG, OCI_MANIFEST, Layout, Manifest, canonical_json, digest_of, read_layout
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from hubstack.buildx import SOURCE_DATE_EPOCH, Builder, BuildFailed, Job, build, buildx_argv, find_plugin, write_context
-from hubstack.command import Cancelled, Limits
-from hubstack.errors import DeadlineExceeded, EngineError
+from hubstack.command import Limits
+from hubstack.errors import Cancelled, DeadlineExceeded, EngineError
 from hubstack.model import Position, Rendered, SourceFile
 
 from tests.fakes.plugin import write_plugin

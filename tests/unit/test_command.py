@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hubstack.command import Cancelled, Limits, attached, output, printable, run
-from hubstack.errors import CommandFailed, DeadlineExceeded, EngineError
+from hubstack.command import Limits, attached, output, printable, run
+from hubstack.errors import Cancelled, CommandFailed, DeadlineExceeded, EngineError
 
 
 def shell(script: str) -> list[str]:

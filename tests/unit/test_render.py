@@ -288,12 +288,14 @@ def test_the_user_before_our_runs_comes_back() -> None:
 
 def test_each_stage_says_for_itself_what_it_needs() -> None:
     step = "{% call run() %}\na\n{% endcall %}\n"
-    body = f"FROM parent AS one\n{step}FROM scratch AS two\n{step}FROM one\nUSER root\nARG SOURCE_DATE_EPOCH\n{step}"
+    body = (
+        f"FROM parent AS one\n{step}FROM scratch AS two\n{step}FROM one\nRUN b\nUSER 0\nARG SOURCE_DATE_EPOCH\n{step}"
+    )
     lines = rendered_of(layer("stages", {"Dockerfile.j2": f"{body}USER 1000:100\n"})).dockerfile.split("\n")
-    assert [line for line in lines if line.startswith(("FROM", "USER", "ARG"))] == [
-        "FROM parent AS one", "USER root", "ARG SOURCE_DATE_EPOCH",
+    assert [line for line in lines if line.startswith(("FROM", "USER", "ARG", "RUN b"))] == [
+        "FROM parent AS one", "USER root", "ARG SOURCE_DATE_EPOCH", "USER 1000:100",
         "FROM scratch AS two", "USER root", "ARG SOURCE_DATE_EPOCH",
-        "FROM one", "USER root", "ARG SOURCE_DATE_EPOCH", "USER 1000:100",
+        "FROM one", "RUN b", "USER 0", "ARG SOURCE_DATE_EPOCH", "USER 1000:100",
     ]  # fmt: skip
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from hubstack import schedule
-from hubstack.command import Cancelled
-from hubstack.errors import EngineError, HubstackError
+from hubstack.errors import Cancelled, EngineError, HubstackError
 from hubstack.fingerprint import Identity
 from hubstack.model import Fingerprint, Graph, Node
 from hubstack.plan import Action, Step

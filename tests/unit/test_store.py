@@ -170,10 +170,14 @@ def test_who_comes_next_clears_away_what_a_killed_build_has_left(tmp_path: Path)
 
 def test_a_second_build_waits_and_says_so_once(tmp_path: Path) -> None:
     store, waiting, done = Store(tmp_path), threading.Event(), threading.Event()
-    calls: list[None] = []
+    calls: list[str] = []
+
+    def say() -> None:
+        calls.append("waiting")
+        waiting.set()
 
     def second() -> None:
-        with Store(tmp_path).lock(on_wait=lambda: (calls.append(None), waiting.set())[0]):
+        with Store(tmp_path).lock(on_wait=say):
             done.set()
 
     with store.lock():
@@ -183,4 +187,4 @@ def test_a_second_build_waits_and_says_so_once(tmp_path: Path) -> None:
         assert not done.wait(0.05)
     thread.join(5)
     assert done.is_set()
-    assert calls == [None]
+    assert calls == ["waiting"]

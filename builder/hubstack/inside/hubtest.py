@@ -7,6 +7,8 @@ for years. Exit code 0: both times it answered in time. The last line says what 
 Usage: python3 hubtest.py DEADLINE_S
 """
 
+from __future__ import annotations
+
 import http.server
 import json
 import os
@@ -19,6 +21,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from typing import NoReturn
 
 USER = "jovyan"
 PREFIX = f"/user/{USER}/"
@@ -27,18 +31,20 @@ PREFIX = f"/user/{USER}/"
 class Hub(http.server.BaseHTTPRequestHandler):
     """The three answers of JupyterHub's REST API that a single-user server starts with."""
 
-    def do_GET(self):
+    version = "5.0.0"
+
+    def do_GET(self) -> None:
         if self.path.rstrip("/").endswith("/hub/api"):
-            answer = {"version": self.server.version}
+            answer: dict[str, object] = {"version": self.version}
         else:
             answer = {"name": USER, "admin": False, "groups": [], "scopes": ["self"], "kind": "user"}
         self.reply(200, answer)
 
-    def do_POST(self):  # activity
+    def do_POST(self) -> None:  # activity
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.reply(200, {})
 
-    def reply(self, status, answer):
+    def reply(self, status: int, answer: Mapping[str, object]) -> None:
         body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -46,25 +52,48 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *args):
+    def log_message(self, *args: object) -> None:
         pass
 
 
-def serve(environment, port, deadline_s, label):
-    """Start the server, wait until it answers, end it. The time that it took, in seconds."""
+def environment(api: str, port: int) -> dict[str, str]:
+    """What KubeSpawner gives a single-user server (jupyterhub.spawner.Spawner.get_env)."""
+    return {
+        **os.environ,
+        "JUPYTERHUB_API_TOKEN": "hubtest",
+        "JUPYTERHUB_API_URL": api,
+        "JUPYTERHUB_ACTIVITY_URL": f"{api}/users/{USER}/activity",
+        "JUPYTERHUB_BASE_URL": "/",
+        "JUPYTERHUB_CLIENT_ID": f"jupyterhub-user-{USER}",
+        "JUPYTERHUB_HOST": "",
+        "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{PREFIX}oauth_callback",
+        "JUPYTERHUB_OAUTH_SCOPES": '["access:servers"]',
+        "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers"]',
+        "JUPYTERHUB_SERVER_NAME": "",
+        "JUPYTERHUB_SERVICE_PREFIX": PREFIX,
+        "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}{PREFIX}",
+        "JUPYTERHUB_USER": USER,
+    }
+
+
+def serve(api: str, deadline_s: float, label: str) -> None:
+    """Start the server, wait until it answers, end it."""
+    port = free_port()
     log = pathlib.Path(f"/tmp/hubtest-{port}.log")
     started = time.monotonic()
     with log.open("wb") as output:
-        server = subprocess.Popen(["jupyterhub-singleuser"], env=environment, stdout=output, stderr=output, cwd=pathlib.Path.home())
+        command = ["jupyterhub-singleuser"]
+        server = subprocess.Popen(
+            command, env=environment(api, port), stdout=output, stderr=output, cwd=pathlib.Path.home()
+        )
     try:
-        while True:
+        while not answers(f"http://127.0.0.1:{port}{PREFIX}api"):
             if server.poll() is not None:
                 fail(f"jupyterhub-singleuser ended with code {server.returncode} ({label})", log)
             if time.monotonic() - started > deadline_s:
                 fail(f"jupyterhub-singleuser did not answer within {deadline_s:g} s ({label})", log)
-            if answers(f"http://127.0.0.1:{port}{PREFIX}api"):
-                return time.monotonic() - started
             time.sleep(0.1)
+        print(f"answered after {time.monotonic() - started:.1f} s {label}")
     finally:
         server.terminate()
         try:
@@ -73,23 +102,23 @@ def serve(environment, port, deadline_s, label):
             server.kill()
 
 
-def answers(url):
+def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as reply:
-            return reply.status == 200
+            return bool(reply.status == 200)
     except urllib.error.HTTPError as error:
         return error.code in (302, 403)  # it asks who we are: it is there
     except OSError:
         return False
 
 
-def fail(message, log=None):
+def fail(message: str, log: pathlib.Path | None = None) -> NoReturn:
     if log is not None:
         print(*log.read_text(errors="replace").splitlines()[-15:], sep="\n")
     sys.exit(message)
 
 
-def age_the_home():
+def age_the_home() -> None:
     """A home that was used with other images: packages that would break a server, settings, an old kernel."""
     home = pathlib.Path.home()
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -101,45 +130,30 @@ def age_the_home():
     kernel.mkdir(parents=True)
     (kernel / "kernel.json").write_text('{"argv": ["/opt/gone/bin/python", "-m", "ipykernel"], "display_name": "old"}')
     (home / ".jupyter").mkdir(exist_ok=True)
-    (home / ".jupyter" / "jupyter_notebook_config.json").write_text('{"NotebookApp": {"nbserver_extensions": {"gone": true}}}')
+    (home / ".jupyter" / "jupyter_notebook_config.json").write_text(
+        '{"NotebookApp": {"nbserver_extensions": {"gone": true}}}'
+    )
 
 
-def free_port():
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
-def main(deadline_s):
+def main(deadline_s: float) -> None:
     if os.getuid() == 0:
         fail("the image runs as root")
     if shutil.which("jupyterhub-singleuser") is None:
         fail("jupyterhub-singleuser is not on PATH")
-    version = subprocess.run(["jupyterhub-singleuser", "--version"], capture_output=True, text=True).stdout.strip()
+    said = subprocess.run(["jupyterhub-singleuser", "--version"], capture_output=True, text=True, check=False).stdout
+    Hub.version = (said.split() or [Hub.version])[-1]  # a server warns of a hub of another release
     hub = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    hub.version = version.splitlines()[-1] if version else "5.0.0"
     threading.Thread(target=hub.serve_forever, daemon=True).start()
     api = f"http://127.0.0.1:{hub.server_port}/hub/api"
-    for label, prepare in (("with an empty home", lambda: None), ("with an old home", age_the_home)):
-        prepare()
-        port = free_port()
-        environment = {
-            **os.environ,
-            "JUPYTERHUB_API_TOKEN": "hubtest",
-            "JUPYTERHUB_API_URL": api,
-            "JUPYTERHUB_ACTIVITY_URL": f"{api}/users/{USER}/activity",
-            "JUPYTERHUB_BASE_URL": "/",
-            "JUPYTERHUB_CLIENT_ID": f"jupyterhub-user-{USER}",
-            "JUPYTERHUB_HOST": "",
-            "JUPYTERHUB_OAUTH_CALLBACK_URL": f"{PREFIX}oauth_callback",
-            "JUPYTERHUB_OAUTH_SCOPES": '["access:servers"]',
-            "JUPYTERHUB_OAUTH_ACCESS_SCOPES": '["access:servers"]',
-            "JUPYTERHUB_SERVER_NAME": "",
-            "JUPYTERHUB_SERVICE_PREFIX": PREFIX,
-            "JUPYTERHUB_SERVICE_URL": f"http://127.0.0.1:{port}{PREFIX}",
-            "JUPYTERHUB_USER": USER,
-        }
-        print(f"answered after {serve(environment, port, deadline_s, label):.1f} s {label}")
+    serve(api, deadline_s, "with an empty home")
+    age_the_home()
+    serve(api, deadline_s, "with an old home")
 
 
 main(float(sys.argv[1]))

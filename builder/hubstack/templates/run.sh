@@ -8,7 +8,8 @@ set -eu
 # /etc/hosts or another mount's place, which changes a folder's date; the second is for that and for the clock's tick.
 touch -d "@$(($(stat -c %Y /tmp) - 1))" /tmp/.begin
 cat >/tmp/.script
-export HOME=/tmp # the image's home is the user's, and a volume will cover it
+export HOME=/tmp             # the image's home is the user's, and a volume will cover it
+export FORCE_SOURCE_DATE=1   # TeX's formats hold the date; this makes it SOURCE_DATE_EPOCH
 
 ca=/run/secrets/hubstack-ca
 if [ -s $ca ]; then
@@ -48,6 +49,9 @@ fi
 octave=/usr/share/octave/octave_packages
 [ ! $octave -nt /tmp/.begin ] || sed -i '/^# Created by/d' $octave
 
+# TeX's list of files, in the order in which the disk holds them.
+[ ! /var/lib/texmf/ls-R -nt /tmp/.begin ] || LC_ALL=C mktexlsr /var/lib/texmf
+
 # Java's key store says of each certificate when it came in, and is sealed with a sum over that and its password.
 cacerts=/etc/ssl/certs/java/cacerts
 if [ $cacerts -nt /tmp/.begin ]; then
@@ -68,7 +72,7 @@ fi
 # wrote: what a layer below left there on purpose stays.
 find / -xdev -newer /tmp/.begin ! -type d \( \
     -path '/var/log/*' -o -path '/var/cache/ldconfig/*' -o -path '/var/cache/man/*' -o -path '/var/cache/fontconfig/*' \
-    -o -path '/var/cache/debconf/*-old' -o -path '/var/lib/dpkg/*-old' -o -path '/var/lib/ucf/*.[0-9]' \
+    -o -path '/var/cache/debconf/*-old' -o -path '/var/lib/dpkg/*-old' -o -path '/var/lib/ucf/*.[0-9]' -o -path '/var/lib/texmf/*.log' \
     -o -regex '/etc/\(passwd\|shadow\|group\|gshadow\|subuid\|subgid\)-' -o -path '/etc/ssh/ssh_host_*' \
     -o -path /etc/machine-id -o -path /var/lib/dbus/machine-id -o -path '/etc/ssl/*/ssl-cert-snakeoil.*' \) -delete
 
