@@ -31,9 +31,9 @@ class Done:
         return json.loads(self.out)
 
 
-def hubstack(*words: str, folder: Path, env: Mapping[str, str] | None = None) -> Done:
+def run(*words: str, folder: Path, env: Mapping[str, str] | None = None) -> Done:
     """``hubstack WORDS`` as typed in ``folder``, with none of this machine's settings of hubstack but ``env``."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     before = signal.getsignal(signal.SIGTERM)
     with pytest.MonkeyPatch.context() as patch, chdir(folder), redirect_stdout(out), redirect_stderr(err):
         patch.setattr(sys, "argv", [str(HUBSTACK), *words])
@@ -48,4 +48,4 @@ def hubstack(*words: str, folder: Path, env: Mapping[str, str] | None = None) ->
         finally:
             signal.signal(signal.SIGTERM, before)
     assert isinstance(code, int)
-    return Done(code, out.getvalue(), err.getvalue())
+    return Done(code, *(stream.buffer.getvalue().decode() for stream in (out, err)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hubstack.fingerprint import fingerprints, test_fingerprint
+from hubstack.fingerprint import HARNESS, fingerprints, test_fingerprint
 from hubstack.graph import needed
 from hubstack.graph.select import Selection
 from hubstack.model import (
@@ -28,7 +28,6 @@ from hubstack.model import (
     Variant,
 )
 from hubstack.pipeline import Inputs
-from hubstack.verify import HARNESS
 
 PLATFORM = "linux/amd64"
 
@@ -49,6 +48,9 @@ class Family:
 
     @property
     def graph(self) -> Graph:
+        users: dict[str, list[str]] = {}
+        for stack, top in self.stacks.items():
+            users.setdefault(top, []).append(f"{stack}/default")
         nodes = {
             name: Node(
                 id=name,
@@ -58,7 +60,7 @@ class Family:
                 platform=PLATFORM,
                 parents=tuple(below[:1]),
                 copies={one: one for one in below[1:]},
-                stacks=tuple(f"{stack}/default" for stack, top in self.stacks.items() if top == name),
+                stacks=tuple(users.get(name, ())),
             )
             for name, below in self.below.items()
         }

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -85,5 +85,4 @@ class Board:
         waiting = len(self._seconds) - len(self._running)
         estimate = sum(self._seconds.values()) / max(self._jobs, 1)
         about = f", about {estimate / 60:.0f} min" if estimate > 90 else ""
-        table.add_row(Text(f"{self._done} done, {max(waiting, 0)} waiting{about}", style="dim"))
-        return table
+        return Group(table, Text(f"{self._done} done, {max(waiting, 0)} waiting{about}", style="dim"))

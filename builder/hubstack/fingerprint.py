@@ -30,6 +30,7 @@ from functools import lru_cache
 from hubstack.model import Fingerprint, Graph, Layer, Node, Rendered, SourceFile
 
 FORMAT = 1
+HARNESS = "1"  # part of every test fingerprint: raised when the same test would be run in another way
 
 _FROM_FILES = frozenset({"docker", "file", "argument", "base", "pin"})
 _MOST_REASONS = 3

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hubstack.errors import Problem, ProjectError, Severity
-from hubstack.fingerprint import Identity, fingerprints, test_fingerprint
+from hubstack.fingerprint import HARNESS, Identity, fingerprints, test_fingerprint
 from hubstack.graph import needed, resolve
 from hubstack.graph.select import Selection, select
 from hubstack.lock import Demand, Lock, Upstream, missing, pins_for
@@ -18,7 +18,6 @@ from hubstack.model import Digest, Fingerprint, Graph, Layer, Project, Rendered
 from hubstack.plan import Known, Plan, make_plan
 from hubstack.render import render_leniently, render_requirements, upstream_images
 from hubstack.template import variables_read
-from hubstack.verify import HARNESS
 
 _UNKNOWN = Digest("sha256:" + "0" * 64)  # stands for an upstream image that the lock doesn't have
 

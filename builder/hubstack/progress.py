@@ -6,6 +6,7 @@ Results go to stdout, progress to stderr.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from hubstack.model import Position
 from hubstack.plan import Action, Plan
 from hubstack.schedule import Outcome, Result
 from hubstack.verify import ImageTestFailed
+
+_COMMAND = re.compile(r":(?=:)|#(?=#\[)")  # where a zero-width space keeps Actions' runner from reading a command
 
 
 class Logs:
@@ -108,7 +111,7 @@ class Plain:
 
     def _print(self, text: str) -> None:
         """Text in which a runner must not find a command, in today's spelling or in the one before it."""
-        self.out(text.replace("::", ":\u200b:").replace("##[", "##\u200b[") if self.github else text)
+        self.out(_COMMAND.sub("\\g<0>\u200b", text) if self.github else text)
 
 
 def annotation(outcome: Outcome) -> str:

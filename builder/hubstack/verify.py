@@ -17,7 +17,6 @@ from hubstack.engine import Container, Engine, Execution
 from hubstack.errors import TestFailed
 from hubstack.model import Layer, Position, SourceFile, Test
 
-HARNESS = "1"  # part of every test fingerprint: raise it when the same test would be run in another way
 HUB_DEADLINE_S = 60
 _FOLDER = "/srv/hubstack"
 _CONTENTS = ("debian", "python", "r", "npm")
@@ -137,7 +136,8 @@ def _run_hub_test(container: Container, node: str, on_line: Callable[[str], None
 
 
 def _run(container: Container, shell: str, timeout_s: int, folder: str, on_line: Callable[[str], None]) -> Execution:
-    on_line(f"$ {shell.strip()}")
+    for line in shell.strip().splitlines():
+        on_line(f"$ {line}")
     result = container.run(shell, timeout_s=timeout_s, folder=folder)
     for line in result.output.splitlines():
         on_line(printable(line))

@@ -36,6 +36,9 @@ class Call:
 
     verb: str
     about: str = ""
+    folder: str = ""  # of a command, as the others
+    network: bool = False
+    timeout_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,27 +69,25 @@ class FakeEngine:
     hanging_commands: set[str] = field(default_factory=set)
     before: Callable[[Call], None] = lambda call: None
     images: dict[str, Image] = field(default_factory=dict)
-    containers: int = 0  # alive
-    most_containers: int = 0
+    alive: list[Container] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stopped: threading.Event = field(default_factory=threading.Event)
 
     def verbs(self, verb: str) -> list[str]:
         return [call.about for call in self.calls if call.verb == verb]
 
-    def note(self, verb: str, about: str = "") -> None:
-        call = Call(verb, about)
+    def note(self, verb: str, about: str = "", folder: str = "", network: bool = False, timeout_s: int = 0) -> None:  # noqa: FBT001
+        call = Call(verb, about, folder, network, timeout_s)
         with self._lock:
             self.calls.append(call)
         self.before(call)
 
     def check(self) -> None:
         self.note("check")
-        self._stopped.clear()
 
     def stop(self) -> None:
         self.note("stop")
-        self._stopped.set()
+        for container in list(self.alive):
+            container.gone.set()
 
     # --- builds ------------------------------------------------------------------------------------------------------
 
@@ -168,40 +169,35 @@ class FakeEngine:
         return _image(Manifest.parse(content, media_type), lambda one: self.registry.content[one])
 
     @contextmanager
-    def container(
-        self, image: str, *, network: bool, files: Mapping[str, Sequence[SourceFile]]
-    ) -> Iterator[_Container]:
+    def container(self, image: str, *, network: bool, files: Mapping[str, Sequence[SourceFile]]) -> Iterator[Container]:
         self.note("container", image)
         if image not in self.images:
             raise EngineError(f"the engine can't make a container of {image}: no such image")
-        with self._lock:
-            self.containers += 1
-            self.most_containers = max(self.most_containers, self.containers)
+        put = {f"{folder}/{one.path}": one for folder, content in files.items() for one in content}
+        container = Container(self, self.images[image], network, put)
+        self.alive.append(container)
         try:
-            put = {f"{folder}/{one.path}": one for folder, content in files.items() for one in content}
-            yield _Container(self, self.images[image], network, put)
+            yield container
         finally:
-            with self._lock:
-                self.containers -= 1
-
-    def wait_for_stop(self) -> None:
-        self._stopped.wait()
-        raise EngineError("the engine can't run a command in a container: it is gone")
+            self.alive.remove(container)
 
 
-@dataclass(frozen=True)
-class _Container:
+@dataclass(frozen=True, eq=False)
+class Container:
     engine: FakeEngine
     image: Image
     network: bool
     files: Mapping[str, SourceFile]
+    gone: threading.Event = field(default_factory=threading.Event)
 
     def run(self, shell: str, *, timeout_s: int, folder: str = "/") -> Execution:
-        self.engine.note("run", shell)
+        self.engine.note("run", shell, folder, self.network, timeout_s)
         if folder != "/" and not any(path.startswith(f"{folder}/") for path in self.files):
             return Execution(code=126, output=f"OCI runtime exec failed: chdir to {folder}: no such file or directory")
         if shell in self.engine.hanging_commands:
-            self.engine.wait_for_stop()
+            assert self.gone.wait(30)
+        if self.gone.is_set():
+            raise EngineError("the engine can't run a command in a container: it is gone")
         return Execution(code=self.engine.codes.get(shell, 0), output=self.engine.outputs.get(shell, ""))
 
 

@@ -226,7 +226,7 @@ def test_fail_fast_ends_what_runs(site: Site, how: str) -> None:
     site.engine.codes["bad works"] = 1
     outcomes = site.run(family.inputs(), fail_fast=True)
     assert results(outcomes) == {"debian": "built", "bad": "failed", "slow": "cancelled"}
-    assert site.engine.containers == 0
+    assert site.engine.alive == []
 
 
 # --- other runs ------------------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def imports(path: Path) -> set[str]:
 
 
 def inner(module: str) -> set[str]:
-    return {one for one in imports(MODULES[module]) if one in MODULES and one != module}
+    return {one for one in imports(MODULES[module]) if one in MODULES and one not in (module, "hubstack")}
 
 
 def room(module: str) -> str:

@@ -54,7 +54,7 @@ _THE_MACHINE_S = {  # faults that are no bugs of ours: a full or broken disk, a 
 
 class Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return [*VERBS]  # not list(…): cli/list.py becomes this module's attribute of that name
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
@@ -85,7 +85,7 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl([*VERBS.items()])
 
 
 _HELP = """\
@@ -133,6 +133,7 @@ def cli(ctx: click.Context, folder: Path, ca_bundle: Path | None, registry: str 
     from hubstack.cli.invocation import Invocation
 
     ctx.obj = Invocation(folder=folder, ca_bundle=ca_bundle, registry=registry)
+    ctx.call_on_close(ctx.obj.close)
 
 
 class Terminated(BaseException):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hubstack.lock import Lock
     from hubstack.names import Names
     from hubstack.registry import Registry
+    from hubstack.registry.credentials import Lookup
     from hubstack.store import Store
 
 LOCK = "hubstack.lock"
@@ -32,6 +33,7 @@ class Invocation:
     folder: Path
     ca_bundle: Path | None
     registry: str | None
+    _open: ExitStack = field(default_factory=ExitStack)
 
     @cached_property
     def root(self) -> Path:
@@ -71,9 +73,18 @@ class Invocation:
 
     def connect(self, *, publish: bool = False) -> Registry:
         """A client of the project's registry. ``publish`` asks for the right to push from the first request on."""
+        return self.client(self.names.prefix.host, publish=publish)
+
+    def client(self, host: str, *, look_up: Lookup | None = None, publish: bool = False) -> Registry:
+        """A client of any registry; ``look_up`` gives other credentials than the docker config's."""
         from hubstack.registry import Registry
 
-        return Registry(self.names.prefix.host, ca_bundle=self.ca_bundle, publish=publish)
+        registry = Registry(host, look_up=look_up, ca_bundle=self.ca_bundle, publish=publish)
+        self._open.callback(registry.close)
+        return registry
+
+    def close(self) -> None:
+        self._open.close()
 
     @cached_property
     def store(self) -> Store:

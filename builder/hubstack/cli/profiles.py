@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import click
@@ -105,7 +105,6 @@ def render(invocation: Invocation, hub: Hub, pull_config: Path | None) -> str:
     from hubstack.hub.profiles import values
     from hubstack.hub.pull import Pull
     from hubstack.pipeline import prepare
-    from hubstack.registry import Registry
     from hubstack.registry.credentials import anonymous, credentials_file
 
     project = invocation.project
@@ -118,11 +117,7 @@ def render(invocation: Invocation, hub: Hub, pull_config: Path | None) -> str:
     show_warnings(mine)
     offered = offers(project, inputs.graph, hub, emitted)
     look_up = credentials_file(pull_config) if pull_config else None if hub.pull_secret else anonymous
-
-    @cache
-    def client(host: str) -> Registry:
-        return Registry(host, ca_bundle=invocation.ca_bundle, look_up=look_up)
-
+    client = cache(partial(invocation.client, look_up=look_up))
     expected = {
         (image.variant.stack, image.variant.name): invocation.names.published(
             image.variant.stack, image.variant.name, inputs.fingerprint(image.node)

@@ -38,7 +38,6 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
     from hubstack.lock.update import Outside, update
     from hubstack.model import Digest, ImageRef
     from hubstack.pipeline import demand
-    from hubstack.registry import Registry
 
     path = invocation.root / LOCK
     old = load_lock(path.read_text(encoding="utf-8"), LOCK, edited=True) if path.exists() else Lock()
@@ -47,7 +46,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
     asked = demand(project, graph)
 
     def resolve_image(ref: ImageRef) -> Digest | None:
-        return Registry(ref.host, ca_bundle=invocation.ca_bundle).head(ref)
+        return invocation.client(ref.host).head(ref)
 
     bundle = {"SSL_CERT_FILE": str(invocation.ca_bundle)} if invocation.ca_bundle else {}
     updated = update(

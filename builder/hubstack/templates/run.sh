@@ -57,7 +57,7 @@ cacerts=/etc/ssl/certs/java/cacerts
 if [ $cacerts -nt /tmp/.begin ]; then
     perl -0777 -ne '
         $at = 12;
-        for (1 .. unpack "x8N") {
+        for my $n (1 .. unpack "x8N") {
             $at += 6 + unpack "x4n", substr $_, $at;
             substr($_, $at, 8) = pack "Q>", 1000 * $ENV{SOURCE_DATE_EPOCH};
             $at += 10 + unpack "x8n", substr $_, $at;

@@ -1,0 +1,137 @@
+"""Promise 4: kill the run at any point; run it again; the end state is the same bytes.
+
+Every build of these runs is made without BuildKit's cache, so that equal digests also say that builds are reproducible.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hubstack.model import ImageRef
+from hubstack.registry import Registry
+
+from tests.engine.relay import Moment, Relay
+from tests.engine.workbench import Work, builders, containers, neutral, published, without_hello, wrap_buildx
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    digests: dict[str, str]  # what people can choose
+    tags: dict[str, str]
+    configmap: str
+
+
+def prepared(work: Work, folder: Path) -> Work:
+    """With a step and a test that take a while, so that they can be interrupted."""
+    without_hello(work)
+    work.edit("layers/words/Dockerfile.j2", "{% call run() %}\n", "{% call run() %}\necho half way; sleep 1\n")
+    work.edit("layers/both/tests/greets.sh", "set -eu\n", "set -eu\nsleep 1\n")
+    return wrap_buildx(work, folder, "--no-cache")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    make_project: Callable[[Path], Work], registry: Registry, tmp_path_factory: pytest.TempPathFactory
+) -> Undisturbed:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    work = prepared(make_project(folder / "project"), folder / "docker")
+    run = work.build("--profiles", str(work.folder / "out"))
+    return Undisturbed(run.digests, neutral_tags(registry, work), neutral(work.configmap(), work))
+
+
+def neutral_tags(registry: Registry, work: Work) -> dict[str, str]:
+    """All tags and digests but those of records, which hold durations."""
+    found = published(registry, replace(work, prefix=replace(work.prefix, host=registry.host)).prefix)
+    start = f"{work.prefix.repository}/"
+    return {name.removeprefix(start): str(digest) for name, digest in found.items() if ":info-" not in name}
+
+
+@pytest.fixture
+def relay(real_registry: ImageRef) -> Iterator[Relay]:
+    with Relay(real_registry.host) as relay:
+        yield relay
+
+
+def at_event(**wanted: str) -> Callable[[Relay, subprocess.Popen[str]], None]:
+    """Kill as soon as the run says so."""
+
+    def wait(_relay: Relay, run: subprocess.Popen[str]) -> None:
+        assert run.stdout is not None
+        for line in run.stdout:
+            event = json.loads(line)
+            if all(value in str(event.get(name)) for name, value in wanted.items()):
+                run.kill()
+                return
+
+    return wait
+
+
+def at_request(
+    method: str, path: str, *, nth: int = 1, after: bool = False
+) -> Callable[[Relay, subprocess.Popen[str]], None]:
+    def wait(relay: Relay, run: subprocess.Popen[str]) -> None:
+        relay.moments.append(Moment(method, path, run.kill, nth=nth, after=after))
+        run.communicate()
+
+    return wait
+
+
+MOMENTS = {
+    "while a step runs": at_event(event="line", node="words-", text="half way"),
+    "while a test runs": at_event(event="phase", node="both-", phase="testing"),
+    "in the middle of an upload": at_request("PUT", "/blobs/uploads/", nth=4),
+    "between a node's tags": at_request("PUT", "/manifests/ok-", nth=3),
+    "between a name and its channel": at_request("PUT", "/manifests/plain-latest"),
+    "between two channels": at_request("PUT", "/manifests/(plain|loud|default)-latest", nth=2, after=True),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=[name.replace(" ", "-") for name in MOMENTS])
+def test_the_end_is_the_same(
+    moment: Callable[[Relay, subprocess.Popen[str]], None],
+    undisturbed: Undisturbed,
+    make_project: Callable[[Path], Work],
+    registry: Registry,
+    relay: Relay,
+    tmp_path: Path,
+) -> None:
+    work = prepared(make_project(tmp_path / "project"), tmp_path / "docker")
+    work = replace(work, prefix=replace(work.prefix, host=relay.host))
+    out = ("--profiles", str(work.folder / "out"))
+    with work.start("build", "--push", "--json", *out) as run:
+        moment(relay, run)
+    assert run.returncode == -signal.SIGKILL
+    assert_no_builder_is_left(work)
+    assert not (work.folder / "out").exists()
+    assert_no_tag_says_too_much(neutral_tags(registry, work), undisturbed)
+
+    again = work.build(*out)
+    assert again.digests == undisturbed.digests
+    assert neutral_tags(registry, work) == undisturbed.tags
+    assert neutral(work.configmap(), work) == undisturbed.configmap
+    assert containers(work) == []
+    left = [path.name for path in (work.folder / ".hubstack").rglob("*") if path.name.startswith((".new-", "build-"))]
+    assert left == []
+
+
+def assert_no_tag_says_too_much(there: dict[str, str], undisturbed: Undisturbed) -> None:
+    """What is named already is named rightly, and is tested if it can be chosen."""
+    assert there.items() <= undisturbed.tags.items()
+    tested = {digest for name, digest in there.items() if ":ok-" in name}
+    assert {digest for name, digest in there.items() if not name.startswith("build:")} <= tested
+
+
+def assert_no_builder_is_left(work: Work) -> None:
+    deadline = time.monotonic() + 10
+    while left := builders(work):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)

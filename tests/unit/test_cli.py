@@ -1,0 +1,590 @@
+"""What a shell sees of each verb: results on stdout, messages on stderr, exit codes, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+import pytest
+from hubstack.cli import VERBS, cli
+
+from tests.commandline import HUBSTACK, PROJECTS, Done, run
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.wire import Reply, Trouble
+
+SMALL = PROJECTS / "good-small"
+LOCKED = PROJECTS / "good-locked"
+BROKEN = PROJECTS / "faults-of-many-files"
+COMMANDS: Mapping[str, click.Command] = {
+    name: command
+    for verb in VERBS
+    for top in [cli.get_command(click.Context(cli), verb)]
+    if top is not None
+    for name, command in (
+        {verb: top, **{f"{verb} {name}": one for name, one in top.commands.items()}}
+        if isinstance(top, click.Group)
+        else {verb: top}
+    ).items()
+}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A project of two layers, one stack of two variants, and a hub."""
+    return Path(shutil.copytree(SMALL, tmp_path / "small"))
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Path:
+    """A project with Python packages and a refresh epoch in its lock."""
+    return Path(shutil.copytree(LOCKED, tmp_path / "locked"))
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as fake:
+        yield fake
+
+
+def complaint(done: Done) -> str:
+    """What a failed command says, which is on stderr alone and no traceback."""
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    return done.err
+
+
+# --- help ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"]])
+def test_help_names_every_verb_and_the_exit_codes(words: list[str]) -> None:
+    done = run(*words, folder=SMALL)
+    assert done.code == 0
+    assert re.findall(r"^  (\w+)  ", done.out.partition("Commands:")[2], re.MULTILINE) == list(VERBS)
+    assert "\n  Examples:\n    hubstack check  " in done.out
+    assert "Exit codes: 0 done; 1 " in done.out
+
+
+def test_help_loads_nothing_that_costs_time() -> None:
+    code = "import sys; from hubstack.cli import cli; cli(['--help'], standalone_mode=False); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"docker", "httpx", "jinja2", "networkx", "pydantic", "rich", "yaml", "hubstack.model"}.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_verb_says_what_it_and_its_options_do(name: str) -> None:
+    done = run(*name.split(), "--help", folder=SMALL)
+    assert done.code == 0
+    assert done.out.startswith(f"Usage: hubstack {name}")
+    for option in COMMANDS[name].params:
+        if isinstance(option, click.Option):
+            assert option.help or isinstance(option.type, click.Choice), option.name
+            assert option.opts[-1] in done.out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_shows_examples_and_they_are_commands(verb: str) -> None:
+    epilog = COMMANDS[verb].epilog or ""
+    shown = [line.strip() for line in epilog.splitlines()[2:]]
+    assert epilog.startswith("\b\nExamples:\n")
+    assert shown
+    assert all(line.startswith(f"hubstack {verb}") for line in shown)
+
+
+def test_says_its_version() -> None:
+    done = run("--version", folder=SMALL)
+    assert done.code == 0
+    assert re.fullmatch(r"hubstack \d+\.\d+\.\d+\S*\n", done.out)
+
+
+# --- bad usage (promise 8) ---------------------------------------------------------------------------------------------------
+
+BAD_USAGE = [
+    ("biuld", "No such command 'biuld'. Did you mean 'build'?"),
+    ("paln", "Did you mean 'plan'?"),
+    ("-C nowhere list", "'nowhere' does not exist"),
+    ("-C hubstack.yaml list", "is a file"),
+    ("--ca-bundle nowhere.pem list", "'nowhere.pem' does not exist"),
+    ("plan --registry x/y", "It stands before the verb: hubstack --registry ... VERB."),
+    ("build --ca-bundle x", "It stands before the verb: hubstack --ca-bundle ... VERB."),
+    ("--registry http://x/y plan", "'http://x/y' is no HOST/PREFIX\n  For example 127.0.0.1:5000/hubstack."),
+    ("--registry x.org/y:tag plan", "has a tag or a digest\n  Give HOST/PREFIX alone."),
+    ("plan smal", 'no stack is called "smal" (did you mean "small"?)\n  `hubstack list` shows what there is.'),
+    ("plan small/trixi", 'small has no variant "trixi" (did you mean "trixie"?)\n  It has bookworm and trixie.'),
+    ("plan nothing*", '"nothing*" matches nothing\n  `hubstack list` shows what there is.'),
+    ("plan layer:gti", 'no layer is called "gti" (did you mean "git"?)'),
+    ("plan hello", "hello is a layer, not a stack\n  Write layer:hello."),
+    ("plan --bogus", "No such option '--bogus'"),
+    ("graph --format png", "'png' is not one of 'text', 'mermaid', 'svg', 'json'"),
+    ("render", "Missing argument 'SELECT...'"),
+    ("render small --layer gti", 'small has no layer "gti" (did you mean "git"?)\n  It has debian, git and hello.'),
+    ("why", "Missing argument 'SELECT...'"),
+    ("run", "Missing argument 'SELECT'"),
+    ("run small", "small is 2 images\n  Choose small/bookworm or small/trixie."),
+    ("run +layer:git", "+layer:git is 2 images\n  Leave out the +."),
+    ("run small/trixie --prot 9", "No such option '--prot'."),
+    ("run small/trixie sh -c ls", "A command with options stands behind --: hubstack run SELECT -- CMD..."),
+    ("run small/trixie --port 0", "0 is not in the range 1<=x<=65535"),
+    ("build --jobs 0", "0 is not in the range 1<=x<=64"),
+    ("build --profiles out", "--profiles needs --push"),
+    ("build --channel latest", "--channel needs --push"),
+    ("build --all-or-nothing", "--all-or-nothing needs --push"),
+    ("build --push --hub demo", "--hub needs --profiles DIR"),
+    ("profiles dem", 'there is no hub "dem" (did you mean "demo"?)\n  There is demo.'),
+    ("profiles --pull-config nowhere", "'nowhere' does not exist"),
+    ("update --only nmupy", 'there is no package in the lock "nmupy"\n  --only takes python, images, epochs, '),
+    ("update --today tomorrow", "'tomorrow' does not match the format '%Y-%m-%d'"),
+    ("new", "Usage: hubstack new"),
+    ("new layer", "Missing argument 'NAME'"),
+    ("new stack x", 'there is no layer "jupyterlab"'),
+    ("schema extra", "unexpected extra argument"),
+    ("", "Usage: hubstack [OPTIONS] COMMAND"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD_USAGE)
+def test_bad_usage_is_named_and_exits_with_2(words: str, message: str, small: Path) -> None:
+    done = run(*words.split(), folder=small)
+    assert done.code == 2
+    assert message in complaint(done)
+    assert not (small / ".hubstack").exists()
+
+
+@pytest.mark.parametrize("words", ["check", "list", "plan", "new stack x", "update"])
+def test_no_project_here_says_what_to_do(words: str, tmp_path: Path) -> None:
+    done = run(*words.split(), folder=tmp_path)
+    assert done.code == 2
+    assert f"no project: neither {tmp_path} nor a folder above it has a hubstack.yaml" in complaint(done)
+    assert "hubstack -C DIR" in done.err
+
+
+def test_the_project_is_found_from_below_and_with_c(small: Path, tmp_path: Path) -> None:
+    here = run("list", folder=small)
+    assert run("list", folder=small / "layers" / "git") == here
+    assert run("-C", "small/stacks", "list", folder=tmp_path) == here
+
+
+@pytest.mark.parametrize(
+    "words", ["list", "plan", "graph", "render x", "why x", "build", "run x", "profiles", "update"]
+)
+def test_every_verb_names_all_faults_of_a_broken_project(words: str) -> None:
+    done = run(*words.split(), folder=BROKEN)
+    assert done.code == 2
+    expected = (BROKEN / "expected.txt").read_text()
+    assert complaint(done) == expected
+    assert len(expected.splitlines()) > 3
+
+
+def test_a_project_without_a_registry_can_be_checked_but_not_planned(locked: Path) -> None:
+    assert run("check", folder=locked).code == 0
+    done = run("plan", folder=locked)
+    assert done.code == 2
+    assert "hubstack.yaml names no registry\n  Write `registry: HOST/PREFIX` there, or give --reg" in complaint(done)
+
+
+def test_an_edited_lock_stops_what_builds_on_it(small: Path) -> None:
+    lock = small / "hubstack.lock"
+    lock.write_text(lock.read_text().replace("1111", "3333"))
+    done = run("plan", "--offline", folder=small)
+    assert done.code == 2
+    assert "hubstack.lock:3:1: its checksum is not that of its text" in complaint(done)
+
+
+@pytest.mark.parametrize("words", ["schema --output hubstack.yaml/x", "render small --output hubstack.yaml/x"])
+def test_a_folder_that_cant_be_written_is_a_message(words: str, small: Path) -> None:
+    done = run(*words.split(), folder=small)
+    assert done.code == 1
+    assert complaint(done).startswith("error: Not a directory: hubstack.yaml/x")
+
+
+# --- registries and engines that don't answer ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow  # it tries for five seconds
+def test_a_registry_that_is_not_there_is_a_message_with_a_way_out(small: Path) -> None:
+    done = run("--registry", "127.0.0.1:1/x", "plan", folder=small)
+    assert done.code == 1
+    assert "http://127.0.0.1:1/v2/x/build/manifests/" in complaint(done)
+    assert "Connection refused" in done.err
+    assert "`hubstack plan --offline` asks none." in done.err
+
+
+def test_a_registry_that_refuses_says_how_to_log_in(small: Path, registry: FakeRegistry) -> None:
+    registry.fault("HEAD", "", Reply(403), times=100)
+    done = run("--registry", f"{registry.host}/x", "plan", folder=small)
+    assert done.code == 1
+    assert "403, refused" in complaint(done)
+    assert f"docker login {registry.host}" in done.err
+
+
+def test_a_bundle_without_certificates_is_named(small: Path) -> None:
+    (small / "ca.pem").write_text("none\n")
+    done = run("--ca-bundle", "ca.pem", "--registry", "registry.invalid/x", "plan", folder=small)
+    assert done.code == 1
+    assert f"{small}/ca.pem: no certificates that can be read" in complaint(done)
+
+
+def test_without_an_engine_nothing_is_built(small: Path, registry: FakeRegistry) -> None:
+    argv = [HUBSTACK, "--registry", f"{registry.host}/x", "build", "small/trixie"]
+    nowhere = environment(DOCKER_HOST="unix:///nowhere/docker.sock")
+    done = subprocess.run(argv, cwd=small, env=nowhere, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: no Docker engine answers\n  Start it, or point DOCKER_HOST at one" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# --- pipes, terminals and signals ------------------------------------------------------------------------------------------------
+
+
+def environment(**more: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    return {**clean, "TERM": "xterm", **more}
+
+
+@pytest.mark.parametrize("words", [["list"], ["why", "small"], ["schema"]])
+def test_who_stops_reading_ends_it_quietly(words: list[str], small: Path) -> None:
+    """``hubstack list | head -1``, with a head that is gone before the first line."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write) as out:
+        done = subprocess.run([HUBSTACK, *words], cwd=small, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def on_terminal(*words: str, folder: Path, **env: str) -> str:
+    """All that a terminal gets of a command."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [HUBSTACK, *words], cwd=folder, env=environment(**env), stdin=theirs, stdout=theirs, stderr=theirs
+    ) as child:
+        os.close(theirs)
+        text = b""
+        while True:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # EIO: the other side is closed
+                break
+            if not chunk:
+                break
+            text += chunk
+        child.wait(30)
+    os.close(ours)
+    return text.decode().replace("\r\n", "\n")
+
+
+def test_colour_is_for_terminals_that_want_it(small: Path, registry: FakeRegistry) -> None:
+    plan = "--registry", f"{registry.host}/x", "plan", "small/trixie"
+    assert "\x1b[32mbuild" in on_terminal(*plan, folder=small)
+    plain = run(*plan, folder=small).out
+    assert on_terminal(*plan, folder=small, NO_COLOR="1") == plain
+    assert on_terminal(*plan, folder=small, TERM="dumb") == plain
+
+
+def test_colour_of_errors_too(small: Path) -> None:
+    assert "\x1b[31merror:\x1b[0m no stack" in on_terminal("graph", "x", folder=small)
+    assert on_terminal("graph", "x", folder=small, NO_COLOR="1") == run("graph", "x", folder=small).err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_it_at_once(number: signal.Signals, code: int, small: Path, registry: FakeRegistry) -> None:
+    registry.fault("HEAD", "", Trouble.SILENCE, times=100)
+    argv = [str(HUBSTACK), "--registry", f"{registry.host}/x", "plan"]
+    with subprocess.Popen(argv, cwd=small, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        deadline = time.monotonic() + 60
+        while not registry.requests:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        child.send_signal(number)
+        out, err = child.communicate(timeout=20)
+    assert (child.returncode, out, err.strip()) == (code, "", "")
+
+
+# --- completion --------------------------------------------------------------------------------------------------------------------
+
+
+def completions(line: str, folder: Path) -> list[str]:
+    """What bash offers behind ``line``, as click's own script asks for it."""
+    words = line.split(" ")
+    env = {"_HUBSTACK_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    done = run(folder=folder, env=env)
+    assert done.err == ""
+    return [answer.partition(",")[2] for answer in done.out.split()]
+
+
+def test_completion_gives_its_script(small: Path) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        done = run(folder=small, env={"_HUBSTACK_COMPLETE": f"{shell}_source"})
+        assert done.code == 0
+        assert "_HUBSTACK_COMPLETE" in done.out
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("hubstack pl", ["plan"]),
+        ("hubstack plan sm", ["small"]),
+        ("hubstack build small/", ["small/bookworm", "small/trixie"]),
+        ("hubstack run layer:g", ["layer:git"]),
+        ("hubstack why +sm", ["+small"]),
+        ("hubstack render small --layer h", ["hello"]),
+        ("hubstack profiles d", ["demo"]),
+        ("hubstack build --hub d", ["demo"]),
+        ("hubstack new layer x --requires g", ["git"]),
+        ("hubstack new stack x --layer h", ["hello"]),
+        ("hubstack graph --format m", ["mermaid"]),
+        ("hubstack -C layers plan sm", ["small"]),
+    ],
+)
+def test_completion(line: str, offered: list[str], small: Path) -> None:
+    assert completions(line, small) == offered
+
+
+def test_completion_is_silent_where_nothing_can_be_known(tmp_path: Path) -> None:
+    assert completions("hubstack plan s", tmp_path) == []
+    assert completions("hubstack plan s", BROKEN) == []
+
+
+# --- check ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_check_counts_and_exits(small: Path) -> None:
+    assert run("check", folder=small) == Done(0, "no faults found\n", "")
+    done = run("check", folder=BROKEN)
+    faults = (BROKEN / "expected.txt").read_text()
+    assert (done.code, done.err) == (2, "")
+    assert done.out == f"{faults}{len(faults.splitlines())} errors, 0 warnings\n"
+
+
+def test_check_lets_warnings_pass() -> None:
+    done = run("check", folder=PROJECTS / "hub-long-description")
+    assert done.code == 0
+    assert done.out.endswith("\n0 errors, 1 warning\n")
+
+
+def test_check_for_machines(small: Path) -> None:
+    (small / "stacks" / "small.yaml").write_text("title: 100% <b>\nlayers: [hello]\nbase: debian\n")
+    done = run("check", "--json", folder=small)
+    assert done.code == 2
+    assert done == run("check", "--format", "json", folder=small)
+    (fault,) = [one for one in done.json if one["path"] == "stacks/small.yaml"]
+    assert (fault["line"], fault["column"], fault["severity"]) == (1, 13, "error")
+    annotations = run("check", "--format", "github", folder=small).out.splitlines()
+    assert any(line.startswith("::error file=stacks/small.yaml,line=1,col=13::title holds") for line in annotations)
+    assert not any(line.endswith("warnings") for line in annotations)
+
+
+# --- list, graph, render -----------------------------------------------------------------------------------------------------------
+
+
+def test_list(small: Path) -> None:
+    text = run("list", folder=small).out
+    assert "  small            Small  [bookworm, trixie]\n" in text
+    assert "  debian           Debian from an upstream image  [release=bookworm|trixie]\n" in text
+    assert "  hello            A greeting  [greeting=text]\n" in text
+    listing = run("list", "--json", folder=small).json
+    assert [stack["name"] for stack in listing["stacks"]] == ["small"]
+    assert listing["bases"][0]["variables"] == [
+        {
+            "name": "release",
+            "type": "text",
+            "default": "trixie",
+            "choices": {"bookworm": "Debian 12", "trixie": "Debian 13"},
+            "help": "Debian's release",
+        }
+    ]
+    assert listing["hubs"] == [{"name": "demo", "about": "jhub/jhub-profiles", "profiles": ["small"]}]
+
+
+def test_list_marks_drafts(small: Path) -> None:
+    with (small / "stacks" / "small.yaml").open("a") as file:
+        file.write("draft: not yet\n")
+    (small / "profiles" / "demo.yaml").unlink()
+    assert "  small            Small (draft)  [bookworm, trixie]\n" in run("list", folder=small).out
+    assert run("list", "--json", folder=small).json["stacks"][0]["draft"] == "not yet"
+
+
+def test_graph_in_every_format(small: Path) -> None:
+    assert run("graph", folder=small).out.startswith("debian ×2 release=bookworm|trixie")
+    assert run("graph", "--format", "mermaid", folder=small).out.startswith("flowchart LR\n")
+    assert run("graph", "--format", "svg", folder=small).out.startswith("<svg ")
+    document = run("graph", "--json", folder=small)
+    assert document == run("graph", "--format", "json", folder=small)
+    assert len(document.json["nodes"]) == 6
+
+
+def test_graph_of_a_selection_and_of_nodes(small: Path) -> None:
+    assert len(run("graph", "small/trixie", "--json", folder=small).json["nodes"]) == 3
+    drawn = run("graph", "--nodes", folder=small).out
+    assert len(re.findall(r"^debian-[0-9a-f]{8} release=", drawn, re.MULTILINE)) == 2
+    assert "×2" not in drawn
+
+
+def test_render(small: Path, tmp_path: Path) -> None:
+    everything = run("render", "small/trixie", folder=small).out
+    assert re.findall("^# === ([a-z]+)-", everything, re.MULTILINE) == ["debian", "hello", "git"]
+    one = run("render", "small/trixie", "--layer", "git", folder=small).out
+    assert one in everything
+    assert re.findall("^# === ([a-z]+)-", one, re.MULTILINE) == ["git"]
+    as_json = run("render", "small/trixie", "--layer", "git", "--json", folder=small).json
+    ((node, dockerfile),) = as_json.items()
+    assert one == f"# === {node}\n{dockerfile}\n"
+    out = tmp_path / "out"
+    done = run("render", "small/trixie", "--output", str(out), folder=small)
+    assert [Path(line).parent for line in done.out.splitlines()] == [out] * 3
+    assert (out / node / "Dockerfile").read_text() == dockerfile
+    assert [path.read_text() for path in out.rglob("files/usr/local/bin/greet")] == ["#!/bin/sh\necho hello\n"]
+
+
+def test_render_can_be_written_twice(small: Path, tmp_path: Path) -> None:
+    first = run("render", "small", "--output", str(tmp_path), folder=small)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert run("render", "small", "--output", str(tmp_path), folder=small) == first
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+# --- plan and why ----------------------------------------------------------------------------------------------------------------
+
+
+def test_plan_offline_asks_nobody(small: Path) -> None:
+    text = run("plan", "--offline", folder=small)
+    assert text.code == 0
+    assert re.findall("^unknown  ([a-z]+)-", text.out, re.MULTILINE) == ["debian", "hello", "git"] * 2
+    assert text.out.endswith("\nnodes: 6, images: 2; the registry was not asked\n")
+    plan = run("plan", "--offline", "--json", folder=small).json
+    assert plan["format"] == 1
+    assert {node["action"] for node in plan["nodes"]} == {"unknown"}
+    assert [image["variant"] for image in plan["images"]] == ["bookworm", "trixie"]
+
+
+def test_plan_is_of_the_selection(small: Path) -> None:
+    plan = run("plan", "--offline", "--json", "layer:git", folder=small).json
+    assert [node["layer"] for node in plan["nodes"]] == ["debian", "git"]
+    assert plan["images"] == []
+
+
+def test_plan_asks_the_registry_that_it_is_given(small: Path, registry: FakeRegistry) -> None:
+    there = "--registry", f"{registry.host}/x"
+    node = run(*there, "plan", "--json", "small/trixie", folder=small).json["nodes"][-1]
+    assert node["action"] == "build"
+    assert {one.path.rpartition("/")[0] for one in registry.requests} == {"/v2/x/build/manifests"}
+    registry.put_manifest("x/build", f"fp-{node['fingerprint']}", b"{}", "application/vnd.oci.image.manifest.v1+json")
+    done = run(*there, "plan", "small/trixie", folder=small)
+    assert done.out.splitlines()[0].startswith(f"test     {node['id']}  built, but ")
+    everything = run(*there, "plan", "--all", "small/trixie", folder=small)
+    assert len(everything.out.splitlines()) == len(done.out.splitlines()) + 2
+    assert run("plan", "small/trixie", folder=small, env={"HUBSTACK_REGISTRY": there[1]}) == done
+
+
+def test_why_lists_the_facts(small: Path) -> None:
+    node = run("plan", "--offline", "--json", "small/trixie", folder=small).json["nodes"][-1]
+    text = run("why", "small/trixie", folder=small).out
+    assert text.startswith(f"{node['id']}  {node['fingerprint']}\n  format ")
+    ((name, found),) = run("why", "small/trixie", "--json", folder=small).json.items()
+    assert (name, found["fingerprint"]) == (node["id"], node["fingerprint"])
+    assert {"docker", "platform", "parent"} <= {kind for kind, _, _ in found["facts"]}
+
+
+@pytest.fixture
+def committed(small: Path) -> Path:
+    """The project in a folder of a git repository, its first state committed."""
+    for words in (
+        ["init", "--quiet"],
+        ["add", "--all"],
+        ["-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "--message", "first"],
+    ):
+        subprocess.run(["git", "-C", str(small.parent), *words], check=True)
+    return small
+
+
+def test_why_since_a_commit(committed: Path) -> None:
+    assert run("why", "small", "--since", "HEAD", folder=committed).out == "nothing changed since HEAD\n"
+    (committed / "layers" / "hello" / "files" / "usr" / "local" / "bin" / "greet.j2").write_text("echo {{ greeting }}")
+    (committed / "hubstack.yaml").write_text("registry: example.org/other\n")  # is no part of any image
+    text = run("why", "small/trixie", "--since", "HEAD", folder=committed).out.splitlines()
+    assert [line.partition("-")[0] for line in text] == ["hello", "git"]
+    assert text[0].endswith("  layers/hello/files/usr/local/bin/greet.j2 changed")
+    rows = run("why", "small/trixie", "--since", "HEAD", "--json", folder=committed).json
+    assert [f"{row['node']}  {row['reason']}" for row in rows] == text
+
+
+def test_why_since_knows_what_is_new(committed: Path) -> None:
+    assert run("new", "layer", "new", folder=committed).code == 0
+    assert "  new since HEAD\n" in run("why", "layer:new", "--since", "HEAD", folder=committed).out
+
+
+@pytest.mark.parametrize("ref", ["nowhere", "HEAD~1", "--all", ""])
+def test_why_since_what_is_no_commit(ref: str, committed: Path) -> None:
+    done = run("why", "small", f"--since={ref}", folder=committed)
+    assert done.code == 2
+    assert f'has no commit "{ref}"\n  Give a commit, a branch or a tag' in complaint(done)
+
+
+def test_why_since_outside_of_git(small: Path) -> None:
+    done = run("why", "small", "--since", "HEAD", folder=small)
+    assert done.code == 2
+    assert "is in no git repository" in complaint(done)
+
+
+def test_why_since_a_broken_state(committed: Path) -> None:
+    stack = committed / "stacks" / "small.yaml"
+    good = stack.read_text()
+    stack.write_text("title: x\n")
+    subprocess.run(["git", "-C", str(committed), "add", "."], check=True)
+    tree = subprocess.run(
+        ["git", "-C", str(committed), "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "-m", "x"],
+        check=False,
+    )
+    assert tree.returncode == 0
+    stack.write_text(good)
+    done = run("why", "small", "--since", "HEAD", folder=committed)
+    assert done.code == 2
+    assert "the project at HEAD had faults\n  stacks/small.yaml:1:1: " in complaint(done)
+
+
+# --- update and schema -------------------------------------------------------------------------------------------------------------
+
+
+def test_update_of_epochs_needs_nothing_but_a_date(locked: Path) -> None:
+    lock = locked / "hubstack.lock"
+    before = lock.read_text()
+    same = run("update", "--only", "epochs", "--today", "2026-11-20", folder=locked)
+    assert (same.code, same.out) == (0, "hubstack.lock: nothing changed\n")
+    assert lock.read_text() == before
+    done = run("update", "--only", "epochs", "--today", "2026-11-24", folder=locked)
+    assert done.code == 0
+    assert re.search(r"^scipy +2026-11-16 +2026-11-23$", done.out, re.MULTILINE)
+    assert "  scipy: 2026-11-23\n" in lock.read_text()
+    assert run("check", folder=locked).code == 0
+
+
+def test_update_as_json(locked: Path) -> None:
+    done = run("update", "--only", "epochs", "--today", "2026-11-24", "--json", folder=locked)
+    (row,) = done.json["changes"]
+    assert (row["name"], row["old"], row["new"]) == ("scipy", "2026-11-16", "2026-11-23")
+
+
+def test_update_mends_an_edited_lock(small: Path) -> None:
+    lock = small / "hubstack.lock"
+    lock.write_text(lock.read_text().replace("1111", "3333"))
+    assert run("check", folder=small).code == 2
+    assert run("update", "--only", "epochs", folder=small).code == 0
+    assert run("check", folder=small).code == 0
+
+
+def test_schema(small: Path, tmp_path: Path) -> None:
+    printed = run("schema", folder=tmp_path)  # no project is needed
+    assert set(printed.json) == {f"{name}.schema.json" for name in ("hubstack", "base", "layer", "stack", "hub")}
+    done = run("schema", "--output", str(tmp_path / "schemas"), folder=small)
+    assert sorted(done.out.splitlines()) == sorted(str(tmp_path / "schemas" / name) for name in printed.json)
+    for name, schema in printed.json.items():
+        assert json.loads((tmp_path / "schemas" / name).read_text()) == schema
