@@ -19,7 +19,9 @@ class Bake:
     def write(self, nonce: str) -> None:
         base = f"{self._place.base}@{self._place.base_digest}"
         for item in self._tree:
-            write_item(self.folder / item.name, item, name="Dockerfile", parent="parent" if item.parent else base, nonce=nonce)
+            write_item(
+                self.folder / item.name, item, name="Dockerfile", parent="parent" if item.parent else base, nonce=nonce
+            )
         (self.folder / "bake.json").write_text(json.dumps(self._file(), indent=1))
 
     def touch(self, item: Item, nonce: str) -> None:

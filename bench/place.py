@@ -103,7 +103,12 @@ def busybox(place: Place) -> Path:
 
 def _write_rootfs(path: Path, binary: bytes) -> None:
     with tarfile.open(path, "w") as tar:
-        for name, mode, owner in (("bin", 0o755, 0), ("tmp", 0o1777, 0), ("opt/bench", 0o755, 1000), ("home", 0o755, 0)):
+        for name, mode, owner in (
+            ("bin", 0o755, 0),
+            ("tmp", 0o1777, 0),
+            ("opt/bench", 0o755, 1000),
+            ("home", 0o755, 0),
+        ):
             info = tarfile.TarInfo(name)
             info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, mode, owner, 100 if owner else 0
             tar.addfile(info)

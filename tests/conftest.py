@@ -11,7 +11,6 @@ import pytest
 pytest_plugins = ["tests.engine.workbench"]  # here, because pytest takes plugins from the topmost conftest.py only
 
 
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden", action="store_true", help="write golden files anew instead of comparing with them")
 

@@ -131,3 +131,9 @@ DIAMOND = Family(
     tests={"lab": ["lab works"], "scipy": ["scipy works"]},
     versions={"lab": {"JupyterLab": "jupyter lab --version"}},
 )
+
+CHAIN = Family(
+    below={"debian": [], "lab": ["debian"], "scipy": ["lab"]},
+    stacks={"minimal": "lab", "science": "scipy"},
+    tests={"lab": ["lab works"], "scipy": ["scipy works"]},
+)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shutil
+import socket
 import sys
 import tarfile
 import tempfile
@@ -20,13 +22,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from hubstack import command
 from hubstack.buildx import Builder, Job, add_file, build, find_plugin
 from hubstack.errors import EngineError
 from hubstack.model import ImageRef, SourceFile
 from hubstack.oci import Layout, canonical_json
+from hubstack.shell import Shell, ShellEnded
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -170,8 +173,9 @@ class Docker:
         with _asking(f"make a container of {image}"):
             container = self._client.containers.create(
                 image,
-                entrypoint=["sleep"],
-                command=["86400"],
+                entrypoint=["sh"],
+                command=[],
+                stdin_open=True,  # it ends when nobody is left to say something: a killed run leaves nothing running
                 user=f"{USER}:{GROUP}",
                 init=True,
                 network_mode="bridge" if network else "none",
@@ -185,11 +189,23 @@ class Docker:
         try:
             with _asking("start a container"):
                 container.put_archive("/", _archive(files))
+                wire = _wire(container)
                 container.start()
-            yield _Running(container)
+            with contextlib.closing(wire):
+                yield _Running(Shell(wire))
         finally:
             with contextlib.suppress(EngineError), _asking("remove a container"):  # `stop` was quicker
                 container.remove(force=True)
+
+
+def _wire(container: DockerContainer) -> socket.socket:
+    """The container's stdin and stdout. What the SDK hands out can only be read where the daemon is on this machine."""
+    found: Any = container.attach_socket(params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+    if hasattr(found, "sendall"):
+        return cast("socket.socket", found)  # TLS or SSH: it behaves as one
+    wire = socket.socket(fileno=os.dup(found.fileno()))
+    vars(found)["_response"].close()  # where the SDK keeps it, and so the socket that we have doubled, open
+    return wire
 
 
 def _archive(files: Mapping[str, Sequence[SourceFile]]) -> bytes:
@@ -215,14 +231,17 @@ def _asking(what: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Running:
-    container: DockerContainer
+    shell: Shell
 
     def run(self, shell: str, *, timeout_s: int, folder: str = "/") -> Execution:
-        # the API can't end an exec, so the deadline goes inside
-        argv = ["timeout", "-k", "1", str(timeout_s), "sh", "-c", shell]
-        with _asking("run a command in a container"):
-            result: Any = self.container.exec_run(argv, workdir=folder, user=f"{USER}:{GROUP}")
-        return Execution(code=result.exit_code, output=(result.output or b"").decode(errors="replace"))
+        # the API can't end a command, so the deadline goes inside
+        try:
+            code, output = self.shell.run(shell, timeout_s=timeout_s, folder=folder)
+        except ShellEnded as error:
+            raise EngineError(f"a container has ended while a command ran in it; it said last: {error}") from None
+        except OSError as error:
+            raise EngineError(f"the engine can't run a command in a container: {error}") from None
+        return Execution(code=code, output=output)
 
 
 def write_archive(file: IO[bytes], layout: Layout, name: ImageRef, *, whole: bool) -> None:

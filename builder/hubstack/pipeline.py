@@ -17,7 +17,7 @@ from hubstack.lock.resolution import PythonInput
 from hubstack.model import Digest, Fingerprint, Graph, Layer, Project, Rendered
 from hubstack.plan import Known, Plan, make_plan
 from hubstack.render import render_leniently, render_requirements, upstream_images
-from hubstack.template import variables_read
+from hubstack.render.template import variables_read
 
 _UNKNOWN = Digest("sha256:" + "0" * 64)  # stands for an upstream image that the lock doesn't have
 
@@ -95,7 +95,9 @@ def prepare_nodes(project: Project, lock: Lock, graph: Graph, selection: Selecti
     asked = demand(project, graph)
     used = {graph.nodes[node].layer for node in nodes}
     slices = pins_for(project, graph, lock, {node: asked.inputs[node] for node in nodes if node in asked.inputs})
-    unlocked = {one.reference for one in asked.upstream if "@" not in one.reference and one.reference not in lock.images}
+    unlocked = {
+        one.reference for one in asked.upstream if "@" not in one.reference and one.reference not in lock.images
+    }
     problems = [*slices.problems, *(one for one in missing(project, lock, asked.upstream) if _layer_of(one) in used)]
     rendered, faults = render_leniently(
         project, graph, pins=slices.pins, images={**lock.images, **dict.fromkeys(unlocked, _UNKNOWN)}, nodes=nodes

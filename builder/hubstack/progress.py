@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from hubstack.buildx import BuildFailed
 from hubstack.event import Event, Finished, Line, Note, Phase, Planned
@@ -23,11 +23,11 @@ _COMMAND = re.compile(r":(?=:)|#(?=#\[)")  # where a zero-width space keeps Acti
 
 
 class Logs:
-    """A full log file for each node that does something."""
+    """A full log file for each node that does something, in ``folder``. Of this run: what was there is overwritten."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files: dict[str, IO[str]] = {}
+        self._begun: set[str] = set()
 
     def path(self, node: str) -> Path:
         return self.folder / f"{node}.log"
@@ -35,14 +35,16 @@ class Logs:
     def __call__(self, event: Event) -> None:
         match event:
             case Phase(node=node, phase=phase):
-                if node not in self._files:
-                    self._files[node] = self.path(node).open("w", buffering=1, encoding="utf-8")
-                self._files[node].write(f"== {phase}\n")
-            case Line(node=node, text=text) if node in self._files:
-                self._files[node].write(f"{text}\n")
-            case Finished(outcome=outcome) if outcome.node in self._files:
-                with self._files.pop(outcome.node) as file:
-                    file.write(f"== {outcome.result} {outcome.message}\n")
+                self._write(node, f"== {phase}")
+            case Line(node=node, text=text):
+                self._write(node, text)
+            case Finished(outcome=outcome) if outcome.node in self._begun:
+                self._write(outcome.node, f"== {outcome.result} {outcome.message}")
+
+    def _write(self, node: str, text: str) -> None:
+        with self.path(node).open("a" if node in self._begun else "w", encoding="utf-8") as file:
+            file.write(f"{text.rstrip()}\n")
+        self._begun.add(node)
 
 
 def describe(error: Exception | None) -> tuple[Position | None, tuple[str, ...], str]:

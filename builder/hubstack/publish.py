@@ -6,7 +6,8 @@ A failed stack keeps its last good image; the others move on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from hubstack.errors import RegistryError, TagTaken
@@ -33,21 +34,26 @@ class Published:
 class Publisher:
     registry: Registry
     names: Names
+    _pushed: dict[Digest, Manifest] = field(default_factory=dict)  # by this run: need not be fetched
 
     # --- nodes -------------------------------------------------------------------------------------------------------
 
     def push_node(self, layout: Layout, fingerprint: Fingerprint, on_bytes: Callable[..., None]) -> Digest:
         """Push a built and tested node; the digest that its tag names, which is another run's if that one was first."""
-        return self.registry.push_image(layout, self.names.node(fingerprint), adopt=True, progress=on_bytes)
+        found = self.registry.push_image(layout, self.names.node(fingerprint), adopt=True, progress=on_bytes)
+        if found == layout.manifest.digest:
+            self._pushed[found] = layout.manifest
+        return found
 
     def mark_tested(self, fingerprint: Fingerprint, tests: str, digest: Digest) -> None:
         self.registry.put_tag_once(self.names.tested(fingerprint, tests), self.built(digest))
 
     def remember(self, record: Record) -> None:
-        """Store what is in a node's image beside it: once for good, and as the node's newest."""
+        """Store what is in a node's image beside it: as the node's newest, and then once for good."""
         value = record_json(record)
+        with suppress(RegistryError):  # where tags never move there is no newest one; what is final shows below
+            self.registry.write_record(self.names.last(record.node), value, artifact_type=MEDIA_TYPE)
         self.registry.write_record(self.names.record(record.fingerprint), value, artifact_type=MEDIA_TYPE, once=True)
-        self.registry.write_record(self.names.last(record.node), value, artifact_type=MEDIA_TYPE)
 
     def remembers(self, fingerprint: Fingerprint) -> bool:
         return self.registry.head(self.names.record(fingerprint)) is not None
@@ -130,6 +136,8 @@ class Publisher:
         return manifest
 
     def built(self, digest: Digest) -> Manifest:
+        if digest in self._pushed:
+            return self._pushed[digest]
         ref = self.names.build.with_digest(digest)
         manifest = self.registry.manifest(ref)
         if manifest is None:

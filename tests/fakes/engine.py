@@ -70,29 +70,29 @@ class FakeEngine:
     before: Callable[[Call], None] = lambda call: None
     images: dict[str, Image] = field(default_factory=dict)
     alive: list[Container] = field(default_factory=list)
+    passed: set[tuple[str, str]] = field(default_factory=set)  # (image, command) that ended with code 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def verbs(self, verb: str) -> list[str]:
         return [call.about for call in self.calls if call.verb == verb]
 
-    def note(self, verb: str, about: str = "", folder: str = "", network: bool = False, timeout_s: int = 0) -> None:  # noqa: FBT001
-        call = Call(verb, about, folder, network, timeout_s)
+    def note(self, call: Call) -> None:
         with self._lock:
             self.calls.append(call)
         self.before(call)
 
     def check(self) -> None:
-        self.note("check")
+        self.note(Call("check"))
 
     def stop(self) -> None:
-        self.note("stop")
+        self.note(Call("stop"))
         for container in list(self.alive):
             container.gone.set()
 
     # --- builds ------------------------------------------------------------------------------------------------------
 
     def build(self, job: Job, *, on_line: Callable[[str], None], cancel: threading.Event | None) -> None:
-        self.note("build", job.node)
+        self.note(Call("build", job.node))
         layer = job.node.rpartition("-")[0] or job.node
         on_line(f"#1 [internal] load build definition of {job.node}")
         if layer in self.hanging:
@@ -149,13 +149,13 @@ class FakeEngine:
     # --- the daemon --------------------------------------------------------------------------------------------------
 
     def load(self, layout: Layout, name: ImageRef) -> str:
-        self.note("load", str(name))
+        self.note(Call("load", str(name)))
         image = _image(layout.manifest, lambda one: layout.path(one).read_bytes())
         self.images[image.id] = image
         return image.id
 
     def pull(self, ref: ImageRef) -> str:
-        self.note("pull", str(ref))
+        self.note(Call("pull", str(ref)))
         image = self._fetch(ref)
         self.images[image.id] = image
         return image.id
@@ -170,7 +170,7 @@ class FakeEngine:
 
     @contextmanager
     def container(self, image: str, *, network: bool, files: Mapping[str, Sequence[SourceFile]]) -> Iterator[Container]:
-        self.note("container", image)
+        self.note(Call("container", image))
         if image not in self.images:
             raise EngineError(f"the engine can't make a container of {image}: no such image")
         put = {f"{folder}/{one.path}": one for folder, content in files.items() for one in content}
@@ -191,14 +191,17 @@ class Container:
     gone: threading.Event = field(default_factory=threading.Event)
 
     def run(self, shell: str, *, timeout_s: int, folder: str = "/") -> Execution:
-        self.engine.note("run", shell, folder, self.network, timeout_s)
+        self.engine.note(Call("run", shell, folder, self.network, timeout_s))
         if folder != "/" and not any(path.startswith(f"{folder}/") for path in self.files):
             return Execution(code=126, output=f"OCI runtime exec failed: chdir to {folder}: no such file or directory")
         if shell in self.engine.hanging_commands:
             assert self.gone.wait(30)
         if self.gone.is_set():
             raise EngineError("the engine can't run a command in a container: it is gone")
-        return Execution(code=self.engine.codes.get(shell, 0), output=self.engine.outputs.get(shell, ""))
+        code = self.engine.codes.get(shell, 0)
+        if code == 0:
+            self.engine.passed.add((self.image.id, shell))
+        return Execution(code=code, output=self.engine.outputs.get(shell, ""))
 
 
 def _export(layout: Path, content: bytes, media_type: str) -> dict[str, object]:

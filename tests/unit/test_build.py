@@ -306,3 +306,13 @@ def test_a_record_that_a_killed_run_has_not_written_is_written_by_the_next(site:
     del tags[lost], tags[f"ok-{inputs.fingerprint('lab')}-{inputs.tests['lab']}"]
     assert results(elsewhere.run(inputs))["lab"] == "tested"
     assert lost in tags
+
+
+def test_a_registry_whose_tags_never_move_has_no_newest_record(site: Site, fake: FakeRegistry) -> None:
+    fake.immutable_tags = True
+    site.run(DIAMOND.inputs("minimal"))
+    last = site.tags("last-")
+    changed = replace(DIAMOND, texts={"lab": "lab 2"}).inputs("minimal")
+    assert results(site.run(changed)) == {"debian": "reused", "lab": "built"}
+    assert site.tags("last-") == last
+    assert f"hub/build:info-{changed.fingerprint('lab')}" in site.tags("info-")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hubstack.dockerfile import Dockerfile, DockerfileError, parse_dockerfile
 from hubstack.errors import Severity
 from hubstack.model import Position
-from hubstack.rule import Allowed, check_dockerfile
+from hubstack.render.dockerfile import Dockerfile, DockerfileError, parse_dockerfile
+from hubstack.render.rule import Allowed, check_dockerfile
 
 DIGEST = "sha256:" + "7" * 64
 UPSTREAM = "quay.io/jupyter/base-notebook:2026"

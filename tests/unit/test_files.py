@@ -30,7 +30,7 @@ from hubstack.model import (
     Stack,
     VariableType,
 )
-from hubstack.template import CONTEXT, FUNCTIONS
+from hubstack.render.template import CONTEXT, FUNCTIONS
 from hubstack.yamlfile import parse_yaml
 
 

@@ -191,7 +191,7 @@ def test_every_node_that_does_something_has_a_whole_log(tmp_path: Path) -> None:
     for event in events():
         logs(event)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lab.log", "r.log", "scipy.log"]
-    assert logs.path("lab").read_text() == "== building\n#1 0.1 Hello\n== testing\n== built \n"
+    assert logs.path("lab").read_text() == "== building\n#1 0.1 Hello\n== testing\n== built\n"
     assert logs.path("scipy").read_text().splitlines()[-1] == "== failed scipy: a command ended with code 1"
 
 
@@ -202,7 +202,7 @@ def test_a_log_is_of_the_last_run_and_takes_any_text(tmp_path: Path, monkeypatch
         logs(Phase(node="a", phase="building"))
         logs(Line(node="a", text=text))
         logs(Finished(outcome=Outcome(node="a", result=Result.BUILT)))
-    assert logs.path("a").read_text(encoding="utf-8") == "== building\nzwei – ✔ \ufffd\n== built \n"
+    assert logs.path("a").read_text(encoding="utf-8") == "== building\nzwei – ✔ \ufffd\n== built\n"
 
 
 # --- the board -----------------------------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from hubstack.errors import ProjectError, Severity
-from hubstack.fork import Bounds
 from hubstack.model import Bootstrap, Digest, Graph, Layer, Pin, Project, Rendered, SourceFile, Value
 from hubstack.render import render, render_leniently, render_requirements, slice_text, upstream_images
+from hubstack.render.fork import Bounds
 
 from tests.handmade import handmade_graph, handmade_layer, handmade_project
 
@@ -174,7 +174,7 @@ def test_origins(name: str, golden: Callable[[Path, str], None]) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_hadolint_is_content(name: str) -> None:
     hadolint = Path(sys.executable).parent / "hadolint"
-    config = resources.files("hubstack") / "templates" / "hadolint.yaml"
+    config = resources.files("hubstack.render") / "templates" / "hadolint.yaml"
     result = subprocess.run(
         [hadolint, "--no-color", "--config", str(config), "-"],
         input=_case(name).dockerfile,
@@ -186,7 +186,7 @@ def test_hadolint_is_content(name: str) -> None:
 
 
 def test_shellcheck_is_content_with_the_script() -> None:
-    script = resources.files("hubstack") / "templates" / "run.sh"
+    script = resources.files("hubstack.render") / "templates" / "run.sh"
     result = subprocess.run(
         [Path(sys.executable).parent / "shellcheck", str(script)], capture_output=True, text=True, check=False
     )
@@ -324,6 +324,11 @@ def test_only_the_nodes_that_are_asked_for() -> None:
 # --- faults -------------------------------------------------------------------------------------------------------------
 
 
+INSIDE = (
+    "packages(), copy() and run() write instructions, and can't stand inside another one. Put it on a line of its own."
+)
+
+
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
@@ -355,6 +360,10 @@ def test_only_the_nodes_that_are_asked_for() -> None:
             "layers/x/Dockerfile.j2:4:1: RUN --network=host is not allowed. Remove it."]),
         ({"Dockerfile.j2": "FROM parent\n{% call run() %}\nmake\n{% endcall %}\nUSER root\n"}, [
             'layers/x/Dockerfile.j2:5:1: the image would run as "root". End with USER 1000:100: hubs run images as that.']),
+        ({"Dockerfile.j2": "FROM parent\nRUN a && \\\n{{ packages() }}\n", "apt.txt": "jq\n"}, [
+            f"layers/x/apt.txt:1:1: {INSIDE}"]),
+        ({"Dockerfile.j2": 'FROM parent\nRUN {{ copy("files/a", "/a") }}\n', "files/a": ""}, [
+            f"layers/x/Dockerfile.j2:2:1: {INSIDE}"]),
         ({"files/a.j2": "", "files/a": ""}, ["layers/x/files/a.j2:1:1: files/a.j2 and files/a become one file. Remove one."]),
         ({"requirement.txt": ""}, [
             'layers/x/requirement.txt:1:1: nothing reads "requirement.txt" (did you mean "requirements.txt"?). Rename or remove it.']),
@@ -449,6 +458,12 @@ def test_requirements() -> None:
         "layers/lab/requirements.txt:1:1",
         "layers/lab/requirements.txt:3:3",
     ]
+
+
+def test_the_nearest_python_counts() -> None:
+    project = project_of(BASE, PYTHON, layer("newer", python="3.14"), LAB)
+    found = render_requirements(project, chain(project, "base", "python", "newer", "lab"))
+    assert [one.python for one in found.values()] == ["3.14"]
 
 
 def test_requirements_are_names_and_no_options() -> None:

@@ -36,11 +36,8 @@ def layer(name: str, *tests: Test, versions: dict[str, str] | None = None) -> La
     )
 
 
-def test(run: str, **fields: object) -> Test:
+def make_test(run: str, **fields: object) -> Test:
     return replace(Test(run=run, position=PLACE), **fields)  # type: ignore[arg-type]
-
-
-test.__test__ = False  # type: ignore[attr-defined]
 
 
 def verify(engine: FakeEngine, *layers: Layer, hub_test: bool = False) -> list[str]:
@@ -59,7 +56,12 @@ def failed(engine: FakeEngine, *layers: Layer, hub_test: bool = False) -> ImageT
 
 
 def test_tests_run_lowest_layer_first_in_their_own_folders(engine: FakeEngine) -> None:
-    verify(engine, layer("lab", test("one"), test("two", timeout_s=7)), layer("bare"), layer("scipy", test("three")))
+    verify(
+        engine,
+        layer("lab", make_test("one"), make_test("two", timeout_s=7)),
+        layer("bare"),
+        layer("scipy", make_test("three")),
+    )
     assert engine.calls == [
         Call("container", "x"),
         Call("run", "one", "/srv/hubstack/lab", timeout_s=60),
@@ -69,7 +71,12 @@ def test_tests_run_lowest_layer_first_in_their_own_folders(engine: FakeEngine) -
 
 
 def test_what_needs_the_network_has_a_container_of_its_own(engine: FakeEngine) -> None:
-    verify(engine, layer("lab", test("fetch", network=True), test("one")), layer("scipy", test("two")), hub_test=True)
+    verify(
+        engine,
+        layer("lab", make_test("fetch", network=True), make_test("one")),
+        layer("scipy", make_test("two")),
+        hub_test=True,
+    )
     seen = [(call.verb, call.about, call.network) for call in engine.calls]
     assert seen == [
         ("container", "x", False),
@@ -85,7 +92,7 @@ def test_what_needs_the_network_has_a_container_of_its_own(engine: FakeEngine) -
 def test_a_container_gets_the_layers_tests_folders_and_nothing_else(engine: FakeEngine) -> None:
     given: dict[str, SourceFile] = {}
     engine.before = lambda call: given.update(engine.alive[0].files) if call.verb == "run" else None
-    verify(engine, layer("lab", test("one")), layer("bare"))
+    verify(engine, layer("lab", make_test("one")), layer("bare"))
     assert sorted(given) == [
         "/srv/hubstack/contents.sh",
         "/srv/hubstack/hubtest.py",
@@ -107,11 +114,11 @@ def test_without_tests_no_container_is_made(engine: FakeEngine) -> None:
 @pytest.mark.parametrize(
     ("one", "code", "output"),
     [
-        (test("x"), 0, ""),
-        (test("x", exit_code=3), 3, ""),
-        (test("x", exit_code=124), 124, ""),
-        (test("x", stdout=r"^4\."), 0, "warning: old\n4.5.1\n"),
-        (test("x", stdout=r"works$"), 0, "it works\n"),
+        (make_test("x"), 0, ""),
+        (make_test("x", exit_code=3), 3, ""),
+        (make_test("x", exit_code=124), 124, ""),
+        (make_test("x", stdout=r"^4\."), 0, "warning: old\n4.5.1\n"),
+        (make_test("x", stdout=r"works$"), 0, "it works\n"),
     ],
 )
 def test_passed(engine: FakeEngine, one: Test, code: int, output: str) -> None:
@@ -122,15 +129,15 @@ def test_passed(engine: FakeEngine, one: Test, code: int, output: str) -> None:
 @pytest.mark.parametrize(
     ("one", "code", "output", "complaint"),
     [
-        (test("x"), 1, "", "ended with code 1, not 0"),
-        (test("x", exit_code=3), 0, "", "ended with code 0, not 3"),
-        (test("x", timeout_s=9), 124, "", "took longer than 9 s"),
-        (test("x", stdout=r"^4\."), 0, "14.5\n", r"printed nothing that matches '^4\\.'"),
+        (make_test("x"), 1, "", "ended with code 1, not 0"),
+        (make_test("x", exit_code=3), 0, "", "ended with code 0, not 3"),
+        (make_test("x", timeout_s=9), 124, "", "took longer than 9 s"),
+        (make_test("x", stdout=r"^4\."), 0, "14.5\n", r"printed nothing that matches '^4\\.'"),
     ],
 )
 def test_not_passed(engine: FakeEngine, one: Test, code: int, output: str, complaint: str) -> None:
     engine.codes["x"], engine.outputs["x"] = code, output
-    error = failed(engine, layer("lab", test("before"), one, test("after")))
+    error = failed(engine, layer("lab", make_test("before"), one, make_test("after")))
     assert error.message == f"scipy-1: `x` {complaint}"
     assert error.position == PLACE
     assert engine.verbs("run") == ["before", "x"]
@@ -141,7 +148,7 @@ def test_a_failure_shows_the_first_line_of_a_script_and_the_last_of_its_output(e
     script = "\nset -e\npython plot.py\n"
     engine.codes[script] = 1
     engine.outputs[script] = "".join(f"line {number}\n" for number in range(100)) + "\x1b[31mred\x1b[0m\n"
-    error = failed(engine, layer("lab", test(script)))
+    error = failed(engine, layer("lab", make_test(script)))
     assert error.message.startswith("scipy-1: `set -e` ended")
     assert (len(error.tail), error.tail[0], error.tail[-1]) == (20, "line 81", "red")
 
@@ -164,7 +171,7 @@ def test_the_hub_test_s_last_line_is_what_is_wrong(
 
 def test_all_that_tests_print_is_told(engine: FakeEngine) -> None:
     engine.outputs |= {"one": "1\n\n\x1b[1mtwo\n"}
-    assert verify(engine, layer("lab", test("one"), test("  \nfirst\nsecond\n"))) == [
+    assert verify(engine, layer("lab", make_test("one"), make_test("  \nfirst\nsecond\n"))) == [
         "$ one",
         "1",
         "",
@@ -284,8 +291,11 @@ def test_a_server_that_answers_twice_passes(tmp_path: Path) -> None:
             "jupyterhub-singleuser ended with code 4 (with an old home)",
         ),
         (
-            "sys.path[:0] = map(str, pathlib.Path.home().glob('.local/lib/*/site-packages'))\n"
-            "import importlib.util\nif importlib.util.find_spec('tornado'): import tornado",
+            """
+sys.path[:0] = map(str, pathlib.Path.home().glob(".local/lib/*/site-packages"))
+import importlib.util
+if importlib.util.find_spec("tornado"): import tornado
+""",
             "jupyterhub-singleuser ended with code 1 (with an old home)",
         ),
         ("import time; time.sleep(60)", "jupyterhub-singleuser did not answer within 1.5 s (with an empty home)"),

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,8 +156,13 @@ def build(
 
     registry = invocation.connect(publish=push)
     publisher = Publisher(registry=registry, names=invocation.names) if push else None
-    with invocation.store.lock(on_wait=_say_waiting), progress(invocation, jobs, as_json) as stream:
-        plan = inputs.plan(known(invocation, push=push, registry=registry))
+    there = known(invocation, push=push, registry=registry)
+    with ExitStack() as stack:
+        plan = inputs.plan(there)
+        if dirty := bool(plan.dirty()):
+            stack.enter_context(invocation.store.lock(on_wait=_say_waiting))
+            plan = inputs.plan(there)  # another build may have been at work here until now
+        stream = stack.enter_context(progress(invocation, jobs, as_json))
         worker = Builder(
             inputs=inputs,
             names=invocation.names,
@@ -175,7 +180,8 @@ def build(
             if moved:
                 stream(Note(text=f"moved {moved} channel tags"))
         rows = summary_rows(invocation, plan, outcomes, published)
-        invocation.store.prune((one.fingerprint for one in inputs.identities.values()), inputs.graph.nodes)
+        if dirty:
+            invocation.store.prune((one.fingerprint for one in inputs.identities.values()), inputs.graph.nodes)
     if as_json:
         click.echo(json.dumps({"event": "done", "images": rows}, ensure_ascii=False))
     else:

@@ -15,7 +15,14 @@ from hubstack.errors import Problem, Severity
         "hubstack check --format github    annotations of a workflow's log",
     ),
 )
-@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="github: annotations of a workflow's log.",
+)
 @json_option
 @click.pass_obj
 def command(invocation: Invocation, form: str, as_json: bool) -> int:

@@ -19,7 +19,12 @@ from hubstack.cli.invocation import SELECT_HELP, Invocation, examples, json_opti
 )
 @select_argument()
 @click.option(
-    "--format", "form", type=click.Choice(["text", "mermaid", "svg", "json"]), default="text", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["text", "mermaid", "svg", "json"]),
+    default="text",
+    show_default=True,
+    help="json: as networkx reads it.",
 )
 @click.option("--nodes", is_flag=True, help="Draw every node by itself.")
 @json_option

@@ -73,7 +73,7 @@ def new_layer(
     if pip:
         files["requirements.txt"] = "".join(f"{line}\n" for line in pip)
     paths = {f"layers/{name}/{file}": text for file, text in files.items()}
-    _write(invocation, name, layers, paths, unlocked=f"layers/{name}/requirements.txt")
+    _write(invocation, name, layers, paths)
     steps = [f"hubstack update --only layer:{name}"] if pip else []
     _say_next(*steps, "hubstack check", f"hubstack run layer:{name} -- bash")
 
@@ -131,15 +131,11 @@ def _refuse_unknown(wanted: Iterable[str], layers: Iterable[str]) -> None:
             raise UsageError(f"there is no layer {quote(name)}{did_you_mean(name, layers)}", hint=hint)
 
 
-def _write(
-    invocation: Invocation, name: str, taken: Iterable[str], files: Mapping[str, str], *, unlocked: str = ""
-) -> None:
-    """Write what passes check; otherwise leave nothing and raise what is wrong.
-
-    What check says of ``unlocked`` is let pass: a package can't be in the lock before `hubstack update`.
-    """
+def _write(invocation: Invocation, name: str, taken: Iterable[str], files: Mapping[str, str]) -> None:
+    """Write what passes check once `hubstack update` has run; otherwise leave nothing and raise what is wrong."""
     from hubstack.check import check
     from hubstack.files.scalar import Fault, check_name
+    from hubstack.lock import UPDATE
 
     try:
         check_name(name)
@@ -148,11 +144,11 @@ def _write(
     paths = {invocation.root / path: text for path, text in files.items()}
     if name in taken or any(path.exists() for path in paths):
         raise UsageError(f"{name} is there already")
-    before = {unlocked, *check(invocation.root)}
+    before = check(invocation.root)
     for path, text in paths.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    problems = [one for one in check(invocation.root) if before.isdisjoint((one, one.position.path))]
+    problems = [one for one in check(invocation.root) if one not in before and one.remedy != UPDATE]
     if any(problem.severity is Severity.ERROR for problem in problems):
         _remove(paths)
         raise ProjectError(problems)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -75,10 +76,11 @@ def emit(
         if not check:
             write_if_changed(path, text)
         stale += changed
-        rows.append({"hub": hub.name, "path": str(path), "changed": changed, "changes": lines})
+        shown = os.path.relpath(path)
+        rows.append({"hub": hub.name, "path": shown, "changed": changed, "changes": lines})
         if not as_json:
             verdict = ("would change" if check else "written") if changed else "unchanged"
-            click.echo(f"{path}: {verdict}")
+            click.echo(f"{shown}: {verdict}")
             for line in lines:
                 click.echo(f"  {line}")
     if as_json:

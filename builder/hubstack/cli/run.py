@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hubstack.pipeline import Inputs
 
 WORK = "/home/jovyan/work"
+JOBS = 2  # at once: more can't be, but where a layer copies from others
 
 
 class _Run(click.Command):
@@ -39,9 +40,8 @@ class _Run(click.Command):
 @click.option(
     "--port", default=8888, show_default=True, type=click.IntRange(1, 65535), help="JupyterLab's, on 127.0.0.1."
 )
-@click.option("--jobs", default=2, show_default=True, type=click.IntRange(1, 64), help="Nodes built at once.")
 @click.pass_obj
-def command(invocation: Invocation, select: str, arguments: tuple[str, ...], port: int, jobs: int) -> int:
+def command(invocation: Invocation, select: str, arguments: tuple[str, ...], port: int) -> int:
     """JupyterLab, or CMD, in one image, this folder mounted at ~/work.
 
     SELECT is STACK/VARIANT, a STACK that has one variant, or layer:NAME. What is not built yet is built first, on this
@@ -54,7 +54,7 @@ def command(invocation: Invocation, select: str, arguments: tuple[str, ...], por
     inputs = prepare(invocation.project, invocation.lock, [select])
     node = _only(inputs, select)
     plan = inputs.plan(known(invocation, push=False))
-    if plan.by_node[node].action is not Action.REUSE and not build(invocation, inputs, push=False, jobs=jobs):
+    if plan.by_node[node].action is not Action.REUSE and not build(invocation, inputs, push=False, jobs=JOBS):
         return 1
     engine = invocation.engine()
     engine.check()

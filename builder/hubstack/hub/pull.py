@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hubstack.errors import Problem, ProjectError, RegistryError
+from hubstack.errors import Problem, ProjectError, RegistryDenied, RegistryError
 from hubstack.hub.choice import Offer
 from hubstack.hub.profiles import Images
 from hubstack.model import Digest, Fingerprint, Hub, ImageRef
@@ -36,7 +36,14 @@ class Pull:
         registry = self.client(self.names.prefix.host)
         built = [offer for offer in offers if offer.stack]
         channels = {offer.id: self.names.channel(offer.stack, offer.variant, hub.follow) for offer in built}
-        there = registry.heads([*channels.values(), *(expected[one.stack, one.variant] for one in built)])
+        try:
+            there = registry.heads([*channels.values(), *(expected[one.stack, one.variant] for one in built)])
+        except RegistryDenied as error:
+            raise RegistryDenied(
+                f"{hub.name} could not pull: {error.message}",
+                hint="Let everybody read it, or give the hub's own credentials with --pull-config.",
+                code=error.code,
+            ) from None
         problems = [*self._missing(hub, built, channels, there), *self._missing_external(hub, offers)]
         if problems:
             raise ProjectError(problems)
@@ -87,5 +94,7 @@ class Pull:
         if manifest is None or manifest.config is None:
             return None
         content = registry.blob(ref, manifest.config.digest, limit_bytes=CONFIG_LIMIT_BYTES)
-        label = ImageConfig.parse(content).labels.get(FINGERPRINT_LABEL)
-        return Fingerprint(label) if label else None
+        try:
+            return Fingerprint(ImageConfig.parse(content).labels.get(FINGERPRINT_LABEL, ""))
+        except ValueError:
+            return None  # none of ours

@@ -279,7 +279,7 @@ class Registry(Blobs):
             if is_there or any(self.mount_blob(target, digest, source, budget=budget) for source in sources):
                 continue
             if layout is not None:
-                self.upload_blob(target, digest, layout.path(digest), progress=progress, budget=budget)
+                self.upload_blob(target, digest, layout.path(digest), missing=True, progress=progress, budget=budget)
                 continue
             source = next((one for one in sources if self.has_blob(one, digest, budget=budget)), None)
             if source is None:

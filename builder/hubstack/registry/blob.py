@@ -37,8 +37,10 @@ class Blobs:
 
     def __init__(self, host: str, transport: Transport, retry: Retry, *, publish: bool) -> None:
         self.host, self._transport, self._retry, self._publish = host, transport, retry, publish
+        self._seen: set[tuple[str, Digest]] = set()  # repositories and what this client has found or put there
 
     def has_blob(self, repo: ImageRef, digest: Digest, *, budget: Budget | None = None) -> bool:
+        """Asked once while it is not there, and never again once it is: images of one family share most blobs."""
         return self._run(budget, lambda _tried: self._has(repo, digest))
 
     def blob(
@@ -66,17 +68,21 @@ class Blobs:
         digest: Digest,
         content: bytes | Path,
         *,
+        missing: bool = False,
         progress: Progress | None = None,
         budget: Budget | None = None,
     ) -> bool:
         """Whether anything was sent; what is there already is not. A file's size does not matter to the memory needed.
 
+        ``missing``: the caller has just asked.
+
         Raises EngineError where the content is not what its digest says, DigestMismatch where it twice arrived as
         something else.
         """
 
-        def attempt(_tried: int) -> bool:
-            if self._has(target, digest):  # also what the attempt before has stored, when only the answer was lost
+        def attempt(tried: int) -> bool:
+            # also what the attempt before has stored, when only the answer was lost
+            if (tried or not missing) and self._has(target, digest):
                 return False
             if isinstance(content, Path) and content.stat().st_size > ONE_REQUEST_BYTES:
                 self._send_stream(target, digest, partial(_read, content, digest, progress), content.stat().st_size)
@@ -120,9 +126,15 @@ class Blobs:
         return push_scope(repo) if self._publish else pull_scope(repo)
 
     def _has(self, repo: ImageRef, digest: Digest) -> bool:
+        if (repo.repository, digest) in self._seen:
+            return True
         request = self._get(repo, digest)
         head = Request(method="HEAD", target=request.target, scope=request.scope, expect=frozenset({200, 404}))
-        return self._transport.ask(head).status == 200
+        return self._transport.ask(head).status == 200 and self._saw(repo, digest)
+
+    def _saw(self, repo: ImageRef, digest: Digest) -> bool:
+        self._seen.add((repo.repository, digest))
+        return True
 
     def _get(self, repo: ImageRef, digest: Digest) -> Request:
         target = f"/v2/{repo.repository}/blobs/{digest}"
@@ -147,7 +159,7 @@ class Blobs:
             return False  # the upload that follows says what is wrong, if anything is
         if answer.status == 202:
             self._cancel(target, answer, request)
-        return answer.status == 201
+        return answer.status == 201 and self._saw(target, digest)
 
     def _cancel(self, target: ImageRef, answer: Answer, opened: Request) -> None:
         """A refused mount has begun an upload, which nobody will finish."""
@@ -195,6 +207,7 @@ class Blobs:
         stored = self._upload(request, digest).headers.get("docker-content-digest", digest)
         if stored != digest:
             raise self._spoiled(target, digest)
+        self._saw(target, digest)
 
     def _upload(self, request: Request, digest: Digest) -> Answer:
         try:

@@ -7,7 +7,7 @@ import warnings
 import geopandas as gpd
 import numpy as np
 import pyogrio
-import rioxarray  # noqa: F401
+import rioxarray
 import xarray as xr
 from shapely.geometry import Point
 
@@ -29,8 +29,9 @@ with tempfile.TemporaryDirectory() as scratch:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # netCDF4's own about NumPy's size
-        xr.Dataset({"grid": grid.drop_vars("spatial_ref")}).to_netcdf(pathlib.Path(scratch, "grid.nc"), engine="netcdf4")
-        with xr.open_dataset(pathlib.Path(scratch, "grid.nc"), chunks={"x": 2}) as lazy:
+        file = pathlib.Path(scratch, "grid.nc")
+        xr.Dataset({"grid": grid.drop_vars("spatial_ref")}).to_netcdf(file, engine="netcdf4")
+        with xr.open_dataset(file, chunks={"x": 2}) as lazy:
             assert float(lazy["grid"].mean().compute()) == 5.5
 
     print("metres", round(again.geometry[0].x), "of", len(again), "layers", *layers)

@@ -17,7 +17,8 @@ def listing(*command: str) -> str:
 
 
 def git(folder: pathlib.Path, *arguments: str) -> None:
-    subprocess.run(["git", "-C", str(folder), "-c", "user.name=Jo", "-c", "user.email=jo@example.org", *arguments], check=True)
+    person = ["-c", "user.name=Jo", "-c", "user.email=jo@example.org"]
+    subprocess.run(["git", "-C", str(folder), *person, *arguments], check=True)
 
 
 server = listing("jupyter", "server", "extension", "list")

@@ -36,11 +36,13 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> tuple[int, str]:
 
 port = free_port()
 options = ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--IdentityProvider.token=secret"]
-with tempfile.TemporaryDirectory() as notebooks:
-    with subprocess.Popen(["jupyter", "lab", *options, f"--ServerApp.root_dir={notebooks}"]) as server:
-        try:
-            print("status:", wait_for(f"http://127.0.0.1:{port}/lab", server)[0])
-            specs = json.loads(get(f"http://127.0.0.1:{port}/api/kernelspecs")[1])
-            assert "python3" in specs["kernelspecs"], specs
-        finally:
-            server.terminate()
+with (
+    tempfile.TemporaryDirectory() as notebooks,
+    subprocess.Popen(["jupyter", "lab", *options, f"--ServerApp.root_dir={notebooks}"]) as server,
+):
+    try:
+        print("status:", wait_for(f"http://127.0.0.1:{port}/lab", server)[0])
+        specs = json.loads(get(f"http://127.0.0.1:{port}/api/kernelspecs")[1])
+        assert "python3" in specs["kernelspecs"], specs
+    finally:
+        server.terminate()

@@ -6,16 +6,24 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hubstack import packages
-from hubstack.dockerfile import DockerfileError, Instruction, parse_dockerfile
 from hubstack.errors import Problem
-from hubstack.fork import Step
 from hubstack.model import Bootstrap, Digest, ImageRef, Kind, Layer, Position, Project, SourceFile, Value
-from hubstack.origin import Text, mark, separate
-from hubstack.privilege import with_privileges
-from hubstack.rule import IMAGE_USER, Allowed, check_dockerfile
+from hubstack.render.dockerfile import DockerfileError, Instruction, parse_dockerfile
+from hubstack.render.fork import Step
+from hubstack.render.origin import Text, mark, separate
+from hubstack.render.packages import (
+    FILES,
+    IN_CONTEXT,
+    Site,
+    Writer,
+    check_packages,
+    check_requirements,
+    requirement_lines,
+)
+from hubstack.render.privilege import with_privileges
+from hubstack.render.rule import IMAGE_USER, Allowed, check_dockerfile
+from hubstack.render.template import CONTEXT, MACROS, TemplateFault, Templates, parse_text
 from hubstack.spelling import did_you_mean, quote
-from hubstack.template import CONTEXT, MACROS, TemplateFault, Templates, parse_text
 from hubstack.value import value_text
 
 DOCKERFILE = "Dockerfile.j2"
@@ -109,11 +117,11 @@ class _Composition:
         self._macros: frozenset[str] = frozenset()
 
     def result(self) -> Composed:
-        package_texts = {name: text for name in packages.FILES if (text := self._render(name)) is not None}
+        package_texts = {name: text for name in FILES if (text := self._render(name)) is not None}
         for name in ("apt.txt", "npm.txt"):
             if name in package_texts:
-                self._problems += packages.check_packages(name, package_texts[name])
-        files = {name: text.text for name, text in package_texts.items() if name in packages.IN_CONTEXT}
+                self._problems += check_packages(name, package_texts[name])
+        files = {name: text.text for name, text in package_texts.items() if name in IN_CONTEXT}
         for name, file in self._layer.files.items():
             if is_file_template(name, file) and (text := self._render(name)) is not None:
                 files[name.removesuffix(".j2")] = text.text
@@ -137,8 +145,8 @@ class _Composition:
     def answer(self) -> Answer:
         layer = self._layer
         text = self._render("requirements.txt")
-        lines = () if text is None else tuple(packages.requirement_lines(text))
-        self._problems += packages.check_requirements(lines)
+        lines = () if text is None else tuple(requirement_lines(text))
+        self._problems += check_requirements(lines)
         return Answer(
             python=self._value(layer.python, "python") if layer.python else "",
             requirements=lines,
@@ -211,7 +219,7 @@ class _Composition:
 
     def _dockerfile(self, texts: Mapping[str, Text], top: Text | None) -> Text | None:
         job, layer = self._job, self._layer
-        site = packages.Site(
+        site = Site(
             folder=layer.folder,
             cache=self._composer.cache(job.context),
             packages=texts,
@@ -222,7 +230,7 @@ class _Composition:
                 if name.startswith("files/")
             },
         )
-        writer = packages.Writer(self._composer.templates, site)
+        writer = Writer(self._composer.templates, site)
         if DOCKERFILE not in layer.files:
             body: Text | None = self._written(writer)
         elif (body := self._render(DOCKERFILE, writer.functions())) is not None:
@@ -231,11 +239,15 @@ class _Composition:
             return None
         if top is not None:
             body = Text(f"{top.text}\n{body.text}", top.origins + body.origins)
-        return with_privileges(body, base=layer.kind is Kind.BASE)
+        try:
+            return with_privileges(body, base=layer.kind is Kind.BASE)
+        except TemplateFault as fault:
+            self._problems += fault.problems
+            return None
 
-    def _written(self, writer: packages.Writer) -> Text:
+    def _written(self, writer: Writer) -> Text:
         """The Dockerfile of a layer that has none: packages, then its files, then postBuild, which may need both."""
-        first = [name for name in packages.FILES if name in writer.site.packages and name != "postBuild"]
+        first = [name for name in FILES if name in writer.site.packages and name != "postBuild"]
         here = mark(self._layer.source.path, 1)
         blocks = [
             "FROM parent",
@@ -246,7 +258,7 @@ class _Composition:
         ]
         return separate("\n\n".join(filter(None, blocks)), self._layer.source.path)
 
-    def _check_installed(self, writer: packages.Writer) -> None:
+    def _check_installed(self, writer: Writer) -> None:
         for name in writer.site.packages.keys() - writer.asked:
             what = f"{DOCKERFILE} does not install {name}"
             position = Position(path=f"{self._layer.folder}/{name}")
@@ -254,7 +266,7 @@ class _Composition:
 
     def _check(self, dockerfile: Text, upstream: Mapping[str, Digest | None], files: Mapping[str, str]) -> None:
         layer = self._layer
-        context = {*files, *(name for name in layer.files if name.startswith("files/"))}
+        context = {*files, *(name for name, file in layer.files.items() if is_plain_file(name, file))}
         context |= {"requirements.txt"} if self._job.pins else set()
         context |= {"rootfs.tar"} if layer.bootstrap is not None else set()
         allowed = Allowed(
@@ -301,13 +313,18 @@ def _images_named(one: Instruction) -> Iterator[str]:
     yield from (mount["from"] for mount in one.mounts() if "from" in mount)
 
 
+def is_plain_file(name: str, file: SourceFile) -> bool:
+    """Whether it goes into the build context as it is."""
+    return name.startswith("files/") and not is_file_template(name, file)
+
+
 def is_file_template(name: str, file: SourceFile) -> bool:
     return name.startswith("files/") and name.endswith(".j2") and file.link is None
 
 
 def _stray_files(layer: Layer) -> Iterator[Problem]:
     """Files that nothing reads, but whose name says that somebody thinks so; and two that become one."""
-    known = (*packages.FILES, DOCKERFILE)
+    known = (*FILES, DOCKERFILE)
     for name, file in layer.files.items():
         position = Position(path=f"{layer.folder}/{name}")
         if is_file_template(name, file) and name.removesuffix(".j2") in layer.files:

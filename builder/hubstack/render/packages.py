@@ -15,9 +15,9 @@ from typing import Any
 
 from hubstack.errors import Problem
 from hubstack.model import Position, SourceFile
-from hubstack.origin import Text, mark
+from hubstack.render.origin import Text, mark
+from hubstack.render.template import STEP, Functions, Refusal, Templates
 from hubstack.spelling import did_you_mean, quote
-from hubstack.template import Functions, Refusal, Templates
 
 FILES = ("apt.txt", "environment.yml", "requirements.txt", "npm.txt", "install.R", "postBuild")
 """Package files, in the order in which they are installed."""
@@ -25,8 +25,8 @@ IN_CONTEXT = frozenset({"environment.yml", "install.R", "postBuild"})
 """Those that builds read as they are; requirements.txt becomes the layer's slice of the lock."""
 RUN_SCRIPT = ".hubstack/run.sh"
 """What every RUN of ours calls, as it lies in the build context."""
-BEGIN = "#\x03"
-"""A line that stands in front of a RUN which needs to be root and to know SOURCE_DATE_EPOCH; ``arrange`` replaces it."""
+BEGIN = f"#{STEP}"
+"""A line that stands in front of a RUN which needs to be root and to know SOURCE_DATE_EPOCH; ``privilege`` replaces it."""
 
 _APT = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?::[a-z0-9-]+)?(?:=[A-Za-z0-9.+:~-]+|/[A-Za-z0-9.-]+)?")
 _NPM = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*@\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?")
@@ -188,5 +188,5 @@ def _owner(chown: str) -> tuple[str, str]:
 
 
 def run_script() -> SourceFile:
-    content = resources.files("hubstack").joinpath("templates", "run.sh").read_bytes()
+    content = resources.files("hubstack.render").joinpath("templates", "run.sh").read_bytes()
     return SourceFile(path=RUN_SCRIPT, content=content, executable=True)

@@ -23,9 +23,9 @@ from jinja2.meta import find_referenced_templates, find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hubstack.errors import Problem
-from hubstack.fork import TooLong
 from hubstack.model import Position, Value
-from hubstack.origin import Lines, Text, separate, verbatim
+from hubstack.render.fork import TooLong
+from hubstack.render.origin import Lines, Text, separate, verbatim
 from hubstack.spelling import did_you_mean, enumerate_words, escape, quote
 
 MACROS = "layers/_macros"
@@ -33,6 +33,8 @@ OWN = "hubstack/"  # in front of the names of hubstack's own templates, which no
 FUNCTIONS = ("copy", "packages", "run")
 """What every template may call besides macros; no variable can have one of these names, nor one of CONTEXT."""
 CONTEXT = ("arch", "base", "layer")
+STEP = "\x03"
+"""Stands in what FUNCTIONS return, in front of each step; no file can hold it."""
 
 _SYNTAX = re.compile(r"\{[{%#]")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
@@ -115,7 +117,7 @@ class Templates:
         if len(rendered) > _MAX_TEXT:
             what = f"this renders to more than {_MAX_TEXT >> 20} MiB"
             raise TemplateFault(Problem(position=Position(path=path), what=what, remedy="Render less."))
-        return separate(rendered, path)
+        return _checked(separate(rendered, path), STEP if functions else "")
 
     def render_value(self, text: str, position: Position, context: Mapping[str, Value]) -> str:
         """A template that is a value of a YAML file; faults stand at ``position``."""
@@ -156,7 +158,7 @@ class Templates:
     def own(self, name: str) -> Any:
         """The macros of one of hubstack's own templates, as attributes."""
         if name not in self._own:
-            text = resources.files("hubstack").joinpath("templates", name).read_text(encoding="utf-8")
+            text = resources.files("hubstack.render").joinpath("templates", name).read_text(encoding="utf-8")
             self._own[name] = self._template(f"{OWN}{name}", text).module
         return self._own[name]
 
@@ -235,6 +237,15 @@ class Templates:
         return Problem(position=position, what=what, remedy=remedy)
 
 
+def _checked(text: Text, allowed: str) -> Text:
+    """Jinja's strings know escapes, so that what is not in a template's file can still come out of it."""
+    if (found := _FORBIDDEN.search(text.text.replace(allowed, ""))) is not None:
+        path, line = text.origins[text.text.count("\n", 0, text.text.index(found[0]))]
+        what = f"this renders a control character, {quote(found[0])}"
+        raise TemplateFault(Problem(position=Position(path=path, line=line), what=what, remedy="Remove it."))
+    return text
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     def is_marked(self, name: str) -> bool:
         """Lines of hubstack's own templates and of macros count as the line that called them."""
@@ -269,6 +280,8 @@ class _Tree:
                 self.bound.add(node.target)
             case nodes.FromImport():
                 self.bound.update(one[1] if isinstance(one, tuple) else one for one in node.names)
+            case _:
+                pass
         self.refers = self.refers or isinstance(node, (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends))
 
 

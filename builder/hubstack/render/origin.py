@@ -17,7 +17,6 @@ from jinja2.lexer import Token, TokenStream
 from hubstack.model import Position
 
 _MARK = re.compile("\x01([^\x01\x02\n]*?):([0-9]+)\x02")
-_COMMENT_BEHIND_TEXT = re.compile(r"(?m)^([^\n]*\S[^\n]*\{#(?:(?!#\}).)*(?<![-+#]))#\}$")
 _LEFT_OVER = re.compile("[\x01\x02]")
 
 
@@ -65,12 +64,20 @@ class Lines(Extension):
     """
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        return _COMMENT_BEHIND_TEXT.sub(r"\1+#}", source)
+        return "\n".join(map(_keep_end, source.split("\n"))) if "#}" in source else source
 
     def filter_stream(self, stream: TokenStream) -> TokenStream | Iterator[Token]:
         name = stream.name or ""
         whole = TokenStream(_line_ends(stream), stream.name, stream.filename)
         return _marked(whole, name) if self.environment.is_marked(name) else whole  # type: ignore[attr-defined]
+
+
+def _keep_end(line: str) -> str:
+    """Where a comment is the last thing in a line, and not the only one, tell Jinja to leave the line's end alone."""
+    begin = line.rfind("{#")
+    if not line.endswith("#}") or not line[: max(begin, 0)].strip() or line[-3] in "+-":
+        return line
+    return f"{line[:-2]}+#}}"
 
 
 def _line_ends(stream: TokenStream) -> Iterator[Token]:

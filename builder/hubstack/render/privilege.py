@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hubstack.dockerfile import DockerfileError, Instruction, parse_dockerfile
-from hubstack.origin import Text
-from hubstack.packages import BEGIN
-from hubstack.rule import IMAGE_USER
+from hubstack.errors import Problem
+from hubstack.model import Position
+from hubstack.render.dockerfile import DockerfileError, Instruction, parse_dockerfile
+from hubstack.render.origin import Text
+from hubstack.render.packages import BEGIN
+from hubstack.render.rule import IMAGE_USER
+from hubstack.render.template import STEP, TemplateFault
 
 _ROOT = ("root", "0", "root:root", "0:0")
 _Line = tuple[str, tuple[str, int]]
@@ -62,17 +65,22 @@ class _State:
 
 
 def with_privileges(text: Text, *, base: bool) -> Text:
-    """The finished Dockerfile; blank lines in a row, which conditions leave, become one."""
+    """The finished Dockerfile; blank lines in a row, which conditions leave, become one. Raises TemplateFault."""
     try:
         begins = {one.line: one for one in parse_dockerfile(text.text).instructions}
     except DockerfileError:  # the rules say so at the right line
         begins = {}
-    state, out, begun, inside = _State(base), [], 0, 0
+    state, begun, inside = _State(base), 0, 0
+    out: list[_Line] = []
     for number, (line, origin) in enumerate(zip(text.text.split("\n"), text.origins, strict=True), start=1):
         if number > inside and line.strip() == BEGIN:
             raised = state.raise_()
             out += [(one, origin) for one in (["", *raised] if out and out[-1][0].strip() else raised)]
             continue
+        if STEP in line:
+            position = Position(path=origin[0], line=origin[1])
+            what = "packages(), copy() and run() write instructions, and can't stand inside another one"
+            raise TemplateFault(Problem(position=position, what=what, remedy="Put it on a line of its own."))
         if (one := begins.get(number)) is not None:
             begun, inside = number, one.end
             _restore(out, state.meet(one))

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hubstack.compose import DOCKERFILE, Answer, Composed, Composer, Job, is_file_template
 from hubstack.errors import Problem, ProjectError, Severity
-from hubstack.fork import Bounds, Step, bounded
 from hubstack.model import Digest, Graph, Layer, Node, Pin, Position, Project, Rendered, SourceFile, Value
-from hubstack.packages import FILES, RUN_SCRIPT, run_script
-from hubstack.template import MACROS
+from hubstack.render.compose import DOCKERFILE, Answer, Composed, Composer, Job, is_plain_file
+from hubstack.render.fork import Bounds, Step, bounded
+from hubstack.render.packages import FILES, RUN_SCRIPT, run_script
+from hubstack.render.template import MACROS
 
 REQUIREMENTS = "requirements.txt"
 _MOST_OVERRUNS = 5  # each takes seconds to notice
@@ -183,11 +183,7 @@ class _Files:
 
     def _context(self, layer: Layer, composed: Composed, pins: tuple[Pin, ...]) -> tuple[SourceFile, ...]:
         if layer.name not in self._untouched:
-            self._untouched[layer.name] = tuple(
-                file
-                for name, file in layer.files.items()
-                if name.startswith("files/") and not is_file_template(name, file)
-            )
+            self._untouched[layer.name] = tuple(file for name, file in layer.files.items() if is_plain_file(name, file))
         made = [
             SourceFile(path=name, content=text.encode(), executable=name == "postBuild" or _is_executable(layer, name))
             for name, text in composed.files.items()
