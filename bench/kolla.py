@@ -73,12 +73,13 @@ def make_venv(folder: Path) -> str:
     if (folder / "bin" / "kolla-build").exists():
         return ""
     shutil.rmtree(folder, ignore_errors=True)
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-input"]
+    programs = folder / "bin"
+    pip = [str(programs / "python"), "-m", "pip", "install", "--quiet", "--no-input"]
     try:
         for command in (
-            [sys.executable, "-m", "venv", folder],
+            [sys.executable, "-m", "venv", str(folder)],
             [*pip, f"kolla=={RELEASE}", "docker", "requests"],
-            [folder / "bin" / "kolla-build", "--help"],
+            [str(programs / "kolla-build"), "--help"],
         ):
             subprocess.run(command, check=True, env=environment(), capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:

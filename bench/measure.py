@@ -27,7 +27,7 @@ class CommandFailed(Exception):
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This one's, without what would change what is measured: settings of hubstack, and a ban on bytecode."""
+    """Our own, without what would change what is measured: settings of hubstack, and a ban on bytecode."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HUBSTACK_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**kept, **(extra or {})}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import HTTPResponse
 from io import BytesIO
 from pathlib import Path
 
@@ -63,16 +65,34 @@ class Place:
 
     def digest(self, repository: str, tag: str) -> str | None:
         """What a tag names in the registry."""
-        request = urllib.request.Request(
-            f"http://{self.host}/v2/{repository}/manifests/{tag}", method="HEAD", headers={"Accept": MANIFESTS}
-        )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with self._ask("HEAD", f"{repository}/manifests/{tag}", {"Accept": MANIFESTS}) as answer:
                 return str(answer.headers["Docker-Content-Digest"])
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return None
             raise
+
+    def manifest(self, repository: str, tag: str) -> bytes:
+        with self._ask("GET", f"{repository}/manifests/{tag}", {"Accept": MANIFESTS}) as answer:
+            return bytes(answer.read())
+
+    def mount(self, source: str, target: str, manifest: bytes) -> None:
+        """Have the blobs of one repository's image in another one."""
+        content = json.loads(manifest)
+        for blob in (content["config"], *content["layers"]):
+            path = f"{target}/blobs/uploads/?mount={blob['digest']}&from={source}"
+            self._ask("POST", path, {}, b"").close()
+
+    def put(self, repository: str, tag: str, manifest: bytes) -> None:
+        kind = json.loads(manifest)["mediaType"]
+        self._ask("PUT", f"{repository}/manifests/{tag}", {"Content-Type": kind}, manifest).close()
+
+    def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> HTTPResponse:
+        url = f"http://{self.host}/v2/{path}"
+        request = urllib.request.Request(url, method=method, headers=headers, data=body)
+        answer: HTTPResponse = urllib.request.urlopen(request, timeout=30)
+        return answer
 
 
 def make_base(place: Place) -> None:

@@ -16,7 +16,7 @@ parent   node id               fingerprint
 copy     layer                 fingerprint
 ======== ===================== ==========================================================================
 
-Left out: mtimes, host paths, tags, commit ids, labels, titles, owners and *tests* (they have a fingerprint of their own).
+Left out: mtimes, host paths, tags, commit ids, labels, titles, owners and *tests* (which have their own fingerprint).
 """
 
 from __future__ import annotations

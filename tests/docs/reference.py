@@ -1,7 +1,11 @@
-"""docs/commands.md, written from the command line's own help."""
+"""Prints docs/commands.md, from the command line's own help.
+
+In a process of its own: a click command keeps the help option of the first context that it was used in.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import click
@@ -17,11 +21,7 @@ Completion for bash: `eval "$(_HUBSTACK_COMPLETE=bash_source hubstack)"`; likewi
 _WIDTH = 100
 
 
-def render_reference() -> str:
-    return "\n".join(_parts())
-
-
-def _parts() -> Iterator[str]:
+def parts() -> Iterator[str]:
     yield _INTRODUCTION
     top = click.Context(cli, info_name="hubstack", terminal_width=_WIDTH, help_option_names=["-h", "--help"])
     yield _section("hubstack", cli, top, level=2)
@@ -37,3 +37,7 @@ def _parts() -> Iterator[str]:
 
 def _section(name: str, command: click.Command, context: click.Context, *, level: int) -> str:
     return f"{'#' * level} `{name}`\n\n```text\n{command.get_help(context).strip()}\n```\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(parts()))

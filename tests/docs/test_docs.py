@@ -8,11 +8,13 @@ import shlex
 import shutil
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
+from textwrap import indent
 
 import click
 import pytest
@@ -28,13 +30,13 @@ from hubstack.schema import render_formats_doc
 
 from tests.commandline import HUBSTACK, run
 from tests.docs.page import PAGES, ROOT, File, Story, stories
-from tests.docs.reference import render_reference
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.uv import FakeUv, Release
 from tests.shell import Shell, TerminalEngine
 
 STORIES = {story.name: story for story in stories()}
 PARTS = ("hubstack.yaml", "hubstack.lock", "base", "layers", "stacks", "profiles")
+STACKS = ("minimal", "scipy", "datascience")  # that stories begin with: all that they name, and what `make demo` builds
 PICTURE = ("graph", "minimal", "scipy", "datascience", "geo", "--format", "svg")
 
 UPSTREAM = "README.md: Start from an upstream image"
@@ -75,6 +77,9 @@ def copy_example(folder: Path) -> None:
     for part in PARTS:
         source = ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+    for stack in folder.glob("stacks/*.yaml"):
+        if stack.stem not in STACKS:
+            stack.unlink()
 
 
 def let_any_output_pass(folder: Path) -> None:
@@ -208,7 +213,8 @@ def test_on_a_real_engine_and_a_real_index(
 
 
 def test_the_reference_is_the_commands_own_help(golden: Callable[[Path, str], None]) -> None:
-    golden(ROOT / "docs" / "commands.md", render_reference())
+    argv = [sys.executable, str(ROOT / "tests" / "docs" / "reference.py")]
+    golden(ROOT / "docs" / "commands.md", subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
 
 
 def test_the_formats_are_the_schemas(golden: Callable[[Path, str], None]) -> None:
@@ -220,10 +226,11 @@ def test_the_picture_is_what_the_command_draws(golden: Callable[[Path, str], Non
     assert f"`hubstack {' '.join(PICTURE)}`" in (ROOT / "README.md").read_text()
 
 
-def test_the_snippet_is_the_one_that_is_tested() -> None:
-    lines = (ROOT / "docs" / "hubs.md").read_text().splitlines()
-    shown = "\n".join(line.removeprefix("  ") for line in lines)
-    assert ORDER_SNIPPET in shown
+def test_the_snippet_is_the_one_that_is_tested(golden: Callable[[Path, str], None]) -> None:
+    path = ROOT / "docs" / "hubs.md"
+    before, block, after = re.split(r"(^  ```python$.*?^  ```$)", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert block
+    golden(path, f"{before}  ```python\n{indent(ORDER_SNIPPET, '  ')}  ```{after}")
 
 
 def test_every_kind_of_fact_is_explained() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hubstack.build import Outcome, Result
 from hubstack.lock import Lock
 from hubstack.model import ImageRef
 from hubstack.names import FINGERPRINT_LABEL, Names
@@ -22,6 +21,7 @@ from hubstack.project import load_project
 from hubstack.publish import Publisher
 from hubstack.record import MEDIA_TYPE
 from hubstack.registry import Registry
+from hubstack.schedule import Outcome, Result
 
 from tests.engine.workbench import Json, Run, Work, containers, docker, layer_of, published, tags
 
@@ -190,13 +190,13 @@ def test_a_failing_test_keeps_a_new_image_back(settled: Work, registry: Registry
 
 def test_a_test_that_fails_now_keeps_a_channel_where_it_was(settled: Work, registry: Registry) -> None:
     """The image is the one that is there, and has failed only the new test: what is published stays."""
-    settled.edit("layers/hello/layer.yaml", "run: /usr/bin/hello", "run: /usr/bin/hello --no-such-option")
+    settled.edit("layers/hello/layer.yaml", "run: /usr/bin/hello", "run: false")
     before = published(registry, settled.prefix)
     run = settled.build(code=1)
     assert run.layers("building") == []
     assert run.results["hello"] == "failed"
     assert published(registry, settled.prefix) == before
-    settled.edit("layers/hello/layer.yaml", " --no-such-option", " --greeting=Hello")
+    settled.edit("layers/hello/layer.yaml", "run: false", "run: /usr/bin/hello --greeting=Hello")
     again = settled.build()
     assert (again.layers("building"), again.results["hello"]) == ([], "tested")
     new = published(registry, settled.prefix).keys() - before.keys()
@@ -204,7 +204,7 @@ def test_a_test_that_fails_now_keeps_a_channel_where_it_was(settled: Work, regis
 
 
 def test_a_test_has_a_deadline(settled: Work) -> None:
-    settled.edit("layers/hello/layer.yaml", "run: /usr/bin/hello\n", "run: sleep 100\n    timeout: 1s\n")
+    settled.edit("layers/hello/layer.yaml", "run: /usr/bin/hello\n", "run: sleep 100\n    timeout_s: 1\n")
     run = settled.build(code=1)
     (failed,) = [one for one in run.of("finished") if one["result"] == "failed"]
     assert "`sleep 100` took longer than 1 s" in failed["message"]

@@ -29,7 +29,7 @@ SIX = Pin(
     ),
 )
 FILES = {
-    "apt.txt": "cron\ndbus\nman-db\nopenssh-server\nssl-cert\n",
+    "apt.txt": "dbus\nopenssh-server\nssl-cert\n",
     "requirements.txt": "six==1.17.0\n",
     "postBuild": "#!/bin/sh\nset -eu\n[ \"$(id -u) $HOME\" = '0 /tmp' ]\npython -c 'import six' >/var/log/six\nmkdir /opt/made\n",
     "files/etc/made.conf.j2": "on {{ release }}\n",

@@ -38,7 +38,7 @@ def affected(family: Family, changed: set[str]) -> set[str]:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_exactly_what_stands_on_a_change_is_built(data: st.DataObject) -> None:
     family = data.draw(families())
@@ -54,7 +54,7 @@ def test_exactly_what_stands_on_a_change_is_built(data: st.DataObject) -> None:
         assert (before.fingerprint(node) != after.fingerprint(node)) == (node in expected)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_a_new_stack_rebuilds_nothing(data: st.DataObject) -> None:
     family = data.draw(families())

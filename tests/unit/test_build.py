@@ -142,6 +142,16 @@ def test_a_changed_test_is_run_and_nothing_is_built(site: Site, elsewhere: Site)
     assert set(results(site.run(CHANGED_TEST.inputs("minimal", "science"))).values()) == {"reused"}
 
 
+def test_it_is_the_registry_s_image_that_is_tested(site: Site, elsewhere: Site) -> None:
+    """The one here was made of the same input, but it is not the one that people would get."""
+    mine = site.run(DIAMOND.inputs("minimal"), push=False)["lab"]
+    theirs = elsewhere.run(DIAMOND.inputs("minimal"))["lab"]
+    site.engine.calls.clear()
+    outcomes = site.run(CHANGED_TEST.inputs("minimal"))
+    assert (outcomes["lab"].result, outcomes["lab"].digest) == (Result.TESTED, theirs.digest)
+    assert set(site.engine.verbs("container")) == {theirs.digest} != {mine.digest}
+
+
 @pytest.mark.parametrize("push", [True, False])
 def test_an_image_whose_tests_fail_gets_no_name(site: Site, push: bool) -> None:  # noqa: FBT001
     site.engine.codes["scipy works"] = 3
@@ -245,6 +255,7 @@ def test_who_was_first_wins_and_is_tested(site: Site, elsewhere: Site) -> None:
     assert sorted(pulled) == sorted(str(one.digest) for one in first.values())
     tested = [call.about for call in site.engine.calls if call.verb == "container"]
     assert {first[node].digest for node in ("lab", "scipy", "both")} <= set(tested)
+    assert not any(site.store.layout(inputs.fingerprint(node)) for node in mine)  # what is in force is not here
     assert site.says(mine["both"].digest) == ["debian", "lab", "scipy", "both"]
 
 
@@ -281,6 +292,7 @@ def test_nodes_that_are_one_image_are_built_once(site: Site) -> None:
     outcomes = site.run(inputs)
     assert sorted(results(outcomes).values()) == ["built", "built", "reused"]
     assert len(site.engine.verbs("build")) == 2
+    assert order_of_tags(site.fake, inputs.fingerprint("one")) == ["fp", "info", "ok"]
     assert outcomes["one"].digest == outcomes["two"].digest
 
 

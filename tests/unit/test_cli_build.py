@@ -167,7 +167,7 @@ def test_run_builds_and_starts_jupyterlab_on_its_port(shell: Shell) -> None:
     assert shell.built() == ["debian", "git"]
     (words, options) = shell.engine.commands[-1]
     assert words == ["jupyter", "lab", "--ip=0.0.0.0", "--port=8888", "--no-browser"]
-    assert options == ["--publish=127.0.0.1:8888:8888", f"--volume={shell.folder}:/home/jovyan/work"]
+    assert options[:2] == ["--publish=127.0.0.1:8888:8888", f"--volume={shell.folder}:/home/jovyan/work"]
     shell("run", "plain", "--port", "9000")
     (words, options) = shell.engine.commands[-1]
     assert "--port=9000" in words  # so that the address it prints is the right one
@@ -178,7 +178,17 @@ def test_run_builds_and_starts_jupyterlab_on_its_port(shell: Shell) -> None:
 def test_run_gives_the_commands_exit_code(shell: Shell) -> None:
     shell.engine.exit_code = 7
     assert shell("run", "layer:hello", "--", "sh", "-c", "exit 7").return_value == 7
-    assert shell.engine.commands == [(["sh", "-c", "exit 7"], [f"--volume={shell.folder}:/home/jovyan/work"])]
+    ((words, options),) = shell.engine.commands
+    assert words == ["sh", "-c", "exit 7"]
+    assert options[0] == f"--volume={shell.folder}:/home/jovyan/work"
+
+
+def test_run_of_an_image_without_jupyterlab_says_so(shell: Shell) -> None:
+    shell.engine.exit_code = 127
+    result = shell("run", "layer:hello")
+    assert result.return_value == 127
+    assert "layer:hello has no JupyterLab. Give a command: hubstack run layer:hello -- bash\n" in result.stderr
+    assert "no JupyterLab" not in shell("run", "layer:hello", "--", "typo").stderr
 
 
 def test_run_stops_where_the_build_fails(shell: Shell) -> None:

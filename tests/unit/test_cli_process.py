@@ -37,7 +37,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, "TERM": "xterm", **more}
 
 
-@pytest.mark.parametrize("words", [["list"], ["why", "small"], ["schema"]])
+@pytest.mark.parametrize("words", [["list"], pytest.param(["schema"], marks=pytest.mark.slow)])
 def test_who_stops_reading_ends_it_quietly(words: list[str], small: Path) -> None:
     """``hubstack list | head -1``, with a head that is gone before the first line."""
     read, write = os.pipe()
@@ -73,9 +73,15 @@ def test_colour_is_for_terminals_that_want_it(small: Path, registry: FakeRegistr
     assert "\x1b[32mbuild" in on_terminal(*plan, folder=small)
     plain = run(*plan, folder=small).out
     assert on_terminal(*plan, folder=small, NO_COLOR="1") == plain
-    assert on_terminal(*plan, folder=small, TERM="dumb") == plain
 
 
+@pytest.mark.slow
+def test_terminals_that_know_no_colour_get_none(small: Path, registry: FakeRegistry) -> None:
+    plan = "--registry", f"{registry.host}/x", "plan", "small/trixie"
+    assert on_terminal(*plan, folder=small, TERM="dumb") == run(*plan, folder=small).out
+
+
+@pytest.mark.slow
 def test_colour_of_errors_too(small: Path) -> None:
     assert "\x1b[31merror:\x1b[0m no stack" in on_terminal("graph", "x", folder=small)
     assert on_terminal("graph", "x", folder=small, NO_COLOR="1") == run("graph", "x", folder=small).err

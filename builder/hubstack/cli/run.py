@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from hubstack.pipeline import Inputs
 
 WORK = "/home/jovyan/work"
+QUIET_TINI = "--env=TINI_SUBREAPER=1"  # many images have a tini of their own, which complains below docker's
+NOT_FOUND = 127  # docker run's exit code where the image has no such command
 JOBS = 2  # at once: more can't be, but where a layer copies from others
 
 
@@ -62,11 +64,14 @@ def command(invocation: Invocation, select: str, arguments: tuple[str, ...], por
     layout = invocation.store.layout(fingerprint)
     name = invocation.names.node(fingerprint)
     image = engine.load(layout, name) if layout is not None else engine.pull(name)
-    mount = f"--volume={Path.cwd()}:{WORK}"
+    options = [f"--volume={Path.cwd()}:{WORK}", QUIET_TINI]
     if arguments:
-        return engine.run(image, arguments, options=[mount])
+        return engine.run(image, arguments, options=options)
     lab = ["jupyter", "lab", "--ip=0.0.0.0", f"--port={port}", "--no-browser"]
-    return engine.run(image, lab, options=[f"--publish=127.0.0.1:{port}:{port}", mount])
+    code = engine.run(image, lab, options=[f"--publish=127.0.0.1:{port}:{port}", *options])
+    if code == NOT_FOUND:
+        click.echo(f"{select} has no JupyterLab. Give a command: hubstack run {select} -- bash", err=True)
+    return code
 
 
 def _only(inputs: Inputs, select: str) -> str:

@@ -47,7 +47,7 @@ class Heredoc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """``line`` to ``end`` are its lines, here-documents included, counted from 1; ``text`` is what follows name and flags."""
+    """``line`` to ``end`` are its lines from 1, here-documents included; ``text`` is what follows name and flags."""
 
     name: str  # in capitals
     text: str

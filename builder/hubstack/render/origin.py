@@ -1,8 +1,8 @@
 """The lines of templates: where they end, and from which of them each line of a rendered text came.
 
-The latter is carried through Jinja by marks, PATH:LINE between two control characters, that the lexer puts in front of each line
-of a template's text and ``separate`` takes out again. Text inside macros, calls and ``set`` blocks gets none, so that
-templates can compare and cut what they captured; such lines count as the line that printed them.
+The latter is carried through Jinja by marks, PATH:LINE between two control characters: the lexer puts them in front of
+each line of a template's text, and ``separate`` takes them out again. Text inside macros, calls and ``set`` blocks gets
+none, so that templates can compare and cut what they captured; such lines count as the line that printed them.
 """
 
 from __future__ import annotations

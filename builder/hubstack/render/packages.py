@@ -26,7 +26,7 @@ IN_CONTEXT = frozenset({"environment.yml", "install.R", "postBuild"})
 RUN_SCRIPT = ".hubstack/run.sh"
 """What every RUN of ours calls, as it lies in the build context."""
 BEGIN = f"#{STEP}"
-"""A line that stands in front of a RUN which needs to be root and to know SOURCE_DATE_EPOCH; ``privilege`` replaces it."""
+"""Stands in front of a RUN that needs to be root and to know SOURCE_DATE_EPOCH; ``privilege`` replaces it."""
 
 _APT = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?::[a-z0-9-]+)?(?:=[A-Za-z0-9.+:~-]+|/[A-Za-z0-9.-]+)?")
 _NPM = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*@\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?")
@@ -158,7 +158,7 @@ def requirement_lines(text: Text) -> Iterator[tuple[str, Position]]:
 
 
 def check_requirements(lines: Iterable[tuple[str, Position]]) -> Iterator[Problem]:
-    """Options, and lines that go on: what a layer asks for is names, and where they come from is the builder's business."""
+    """Options, and lines that go on: a layer asks for names, and where they come from is the builder's business."""
     for entry, position in lines:
         if entry.startswith("-") or entry.endswith("\\"):
             remedy = "Write a requirement on each line, as in numpy>=2."

@@ -78,7 +78,7 @@ def check_dockerfile(text: str, place: Callable[[int], Position], allowed: Allow
 
 
 def _foreign_frontend(text: str) -> Iterator[tuple[int, str, str]]:
-    """``# syntax=``, ``// syntax=`` and ``{"syntax": …}`` in front of the first instruction, after a ``#!`` line too."""
+    """``# syntax=``, ``// syntax=`` and ``{"syntax": …}`` in front of the first instruction, behind ``#!`` too."""
     for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
         if _SYNTAX.match(line):
             yield number, "a syntax line hands the build to a program from a registry", "Remove it."

@@ -13,12 +13,8 @@ def make_wheel(folder: pathlib.Path) -> pathlib.Path:
         archive.writestr("addedbyuser.py", "VALUE = 7\n")
         info = "addedbyuser-7.dist-info"
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: addedbyuser\nVersion: 7\n")
-        tags = "Root-Is-Purelib: true
-Tag: py3-none-any
-"
-        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0
-Generator: test
-{tags}")
+        tags = "Root-Is-Purelib: true\nTag: py3-none-any\n"
+        archive.writestr(f"{info}/WHEEL", f"Wheel-Version: 1.0\nGenerator: test\n{tags}")
         archive.writestr(f"{info}/RECORD", f"addedbyuser.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
     return wheel
 

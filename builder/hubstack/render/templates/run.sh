@@ -1,11 +1,11 @@
 #!/bin/sh
 # run.sh [apt] <SCRIPT: runs SCRIPT as one build step that leaves the same bytes every time it is run.
 #
-# hubstack puts this file into every build context. /tmp is a tmpfs while a step runs; nothing below it reaches the image.
+# hubstack puts this file into the build context. /tmp is a tmpfs while a step runs: nothing below it reaches the image.
 set -eu
 
-# What is newer than this was written by this step. BuildKit mounted /tmp just now, and at the same time it may have made
-# /etc/hosts or another mount's place, which changes a folder's date; the second is for that and for the clock's tick.
+# What is newer than this was written by this step. BuildKit has mounted /tmp just now, and may have made /etc/hosts or
+# another mount's place with it, which changes a folder's date; the second is for that and for the clock's tick.
 touch -d "@$(($(stat -c %Y /tmp) - 1))" /tmp/.begin
 cat >/tmp/.script
 export HOME=/tmp             # the image's home is the user's, and a volume will cover it
@@ -13,8 +13,8 @@ export FORCE_SOURCE_DATE=1   # TeX's formats hold the date; this makes it SOURCE
 
 ca=/run/secrets/hubstack-ca
 if [ -s $ca ]; then
-    for name in SSL_CERT_FILE CURL_CA_BUNDLE GIT_SSL_CAINFO PIP_CERT REQUESTS_CA_BUNDLE CONDA_SSL_VERIFY MAMBA_SSL_VERIFY \
-        NODE_EXTRA_CA_CERTS; do
+    for name in SSL_CERT_FILE CURL_CA_BUNDLE REQUESTS_CA_BUNDLE GIT_SSL_CAINFO NODE_EXTRA_CA_CERTS PIP_CERT \
+        CONDA_SSL_VERIFY MAMBA_SSL_VERIFY; do
         export $name=$ca
     done
 fi
@@ -50,7 +50,7 @@ octave=/usr/share/octave/octave_packages
 [ ! $octave -nt /tmp/.begin ] || sed -i '/^# Created by/d' $octave
 
 # TeX's list of files, in the order in which the disk holds them.
-[ ! /var/lib/texmf/ls-R -nt /tmp/.begin ] || LC_ALL=C mktexlsr /var/lib/texmf
+[ ! /var/lib/texmf/ls-R -nt /tmp/.begin ] || ! command -v mktexlsr >/dev/null || LC_ALL=C mktexlsr /var/lib/texmf
 
 # Java's key store says of each certificate when it came in, and is sealed with a sum over that and its password.
 cacerts=/etc/ssl/certs/java/cacerts
@@ -68,13 +68,15 @@ if [ $cacerts -nt /tmp/.begin ]; then
     (cat /tmp/.cacerts && perl -e 'print pack "H40", $ARGV[0]' "$seal") >$cacerts
 fi
 
-# Out with what differs from build to build, and with identities that no two machines should share. Only what this step
-# wrote: what a layer below left there on purpose stays.
-find / -xdev -newer /tmp/.begin ! -type d \( \
-    -path '/var/log/*' -o -path '/var/cache/ldconfig/*' -o -path '/var/cache/man/*' -o -path '/var/cache/fontconfig/*' \
-    -o -path '/var/cache/debconf/*-old' -o -path '/var/lib/dpkg/*-old' -o -path '/var/lib/ucf/*.[0-9]' -o -path '/var/lib/texmf/*.log' \
-    -o -regex '/etc/\(passwd\|shadow\|group\|gshadow\|subuid\|subgid\)-' -o -path '/etc/ssh/ssh_host_*' \
-    -o -path /etc/machine-id -o -path /var/lib/dbus/machine-id -o -path '/etc/ssl/*/ssl-cert-snakeoil.*' \) -delete
+# Out with backups (they keep the date of what they were made from), with what differs from build to build, and with
+# identities that no two machines should share. Of the latter only what this step wrote: what a layer below put there on
+# purpose stays.
+find / -xdev ! -type d \( \
+    -path '/var/cache/debconf/*-old' -o -path '/var/lib/dpkg/*-old' -o -path '/var/lib/ucf/*.[0-9]' \
+    -o -regex '/etc/\(passwd\|shadow\|group\|gshadow\|subuid\|subgid\)-' \
+    -o -newer /tmp/.begin \( -path '/var/log/*' -o -path '/var/cache/ldconfig/*' -o -path '/var/cache/man/*' \
+    -o -path '/var/cache/fontconfig/*' -o -path '/var/lib/texmf/*.log' -o -path '/etc/ssh/ssh_host_*' \
+    -o -path '/etc/ssl/*/ssl-cert-snakeoil.*' -o -path /etc/machine-id -o -path /var/lib/dbus/machine-id \) \) -delete
 
 # Mounts such as /etc/hosts and /proc can't be touched, and aren't in the image.
 find / -xdev -newer /tmp/.begin -exec touch -hd "@$SOURCE_DATE_EPOCH" {} + 2>/dev/null || :
