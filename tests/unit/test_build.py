@@ -12,7 +12,7 @@ from hubstack.errors import EngineError, TestFailed
 from hubstack.event import Finished, Line, Phase, Planned
 from hubstack.model import Position
 from hubstack.plan import Action
-from hubstack.schedule import Outcome
+from hubstack.schedule import Outcome, Result
 
 from tests.fakes.engine import Call
 from tests.fakes.registry import FakeRegistry
