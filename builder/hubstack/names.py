@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hubstack.errors import UsageError
 from hubstack.model import Fingerprint, ImageRef, Layout, Settings
 
+TESTED = "ok-"  # what tags begin with that say that an image has passed its tests
 FINGERPRINT_LABEL = "io.github.hubstack.fingerprint"  # in an image's config: from a digest back to a fingerprint
 
 
@@ -62,4 +63,4 @@ def node_tag(fingerprint: Fingerprint) -> str:
 
 
 def tested_tag(fingerprint: Fingerprint, tests: str) -> str:
-    return f"ok-{fingerprint}-{tests}"
+    return f"{TESTED}{fingerprint}-{tests}"

@@ -12,12 +12,14 @@ from itertools import groupby
 
 from hubstack.errors import RegistryError, TagTaken
 from hubstack.model import Digest, Fingerprint, Image, ImageRef
-from hubstack.names import Names
+from hubstack.names import TESTED, Names
 from hubstack.oci import Layout, Manifest, make_index
 from hubstack.plan import Known, Plan
 from hubstack.record import MEDIA_TYPE, Record, parse_record, record_json
 from hubstack.registry import Registry
 from hubstack.schedule import GOOD, Outcome
+
+_WORTH_A_LIST = 16  # questions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,15 +178,27 @@ class RemoteKnown:
     names: Names
 
     def digests(self, tags: Sequence[str]) -> Mapping[str, Digest]:
-        refs = {self.names.build.with_tag(tag): tag for tag in tags}
+        refs = {self.names.build.with_tag(tag): tag for tag in self._listed(tags)}
         return {refs[ref]: digest for ref, digest in self.registry.heads(refs).items() if digest is not None}
 
     def records(self, nodes: Sequence[str]) -> Mapping[str, Record]:
         from concurrent.futures import ThreadPoolExecutor
 
+        there = set(self._listed([self.names.last(node).tag for node in nodes]))
+        listed = [node for node in nodes if self.names.last(node).tag in there]
         with ThreadPoolExecutor(8) as pool:
-            found = zip(nodes, pool.map(self._record, nodes), strict=True)
+            found = zip(listed, pool.map(self._record, listed), strict=True)
             return {node: record for node, record in found if record is not None}
+
+    def _listed(self, tags: Sequence[str]) -> Sequence[str]:
+        """Those that may be there: one question for a list instead of one for each.
+
+        What says that nothing is to be done is always asked for itself, for a registry's list may lag behind.
+        """
+        if len(tags) < _WORTH_A_LIST or tags[0].startswith(TESTED):
+            return tags
+        there = self.registry.tags_within(self.names.build, pages=1 + len(tags) // 100)
+        return tags if there is None else [tag for tag in tags if tag in there]
 
     def _record(self, node: str) -> Record | None:
         content = self.registry.read_record(self.names.last(node), artifact_type=MEDIA_TYPE)

@@ -164,9 +164,11 @@ def session_prefix(real_registry: ImageRef) -> Iterator[ImageRef]:
     """Below it everything is this session's; at its end the engine forgets the images of that name."""
     prefix = real_registry.child("test").child(uuid.uuid4().hex[:8])
     yield prefix
-    names = docker("images", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference={prefix}/*/*").split()
-    if names:
-        docker("image", "rm", "--force", *names)
+    listed = docker("images", "--format={{.Repository}} {{.Tag}} {{.Digest}}", f"--filter=reference={prefix}/*/*")
+    images = [line.split() for line in listed.splitlines()]
+    names = [f"{name}@{digest}" if tag == "<none>" else f"{name}:{tag}" for name, tag, digest in images]
+    if names:  # without `check`: of two names that are one the second is gone already
+        subprocess.run(["docker", "image", "rm", "--force", *names], check=False, capture_output=True)
 
 
 @pytest.fixture(scope="session")
@@ -264,6 +266,32 @@ def built(make_project: Callable[[Path], Work], tmp_path_factory: pytest.TempPat
     """The small project, built, tested and published, and the run that did it. Not to be changed."""
     work = make_project(tmp_path_factory.mktemp("built") / "project")
     return work, work.build("--profiles", str(work.folder / "out"))
+
+
+@dataclass(frozen=True)
+class Cold:
+    """A build without BuildKit's cache; ``canary`` is a word in the file of certificates that it was given."""
+
+    work: Work
+    run: Run
+    canary: str
+
+
+@pytest.fixture(scope="session")
+def cold(
+    make_project: Callable[[Path], Work], ca_bundle: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> Cold:
+    """The small project, each step of it really run, under a prefix of its own. Not to be changed."""
+    folder, canary = tmp_path_factory.mktemp("cold"), f"CANARY{uuid.uuid4().hex}"
+    bundle = with_canary(folder / f"{canary}.pem", ca_bundle, canary)
+    work = replace(wrap_buildx(make_project(folder / "project"), folder / "docker", "--no-cache"), ca_bundle=bundle)
+    return Cold(work, work.build("--profiles", str(work.folder / "out")), canary)
+
+
+def with_canary(path: Path, ca_bundle: Path | None, canary: str) -> Path:
+    certificates = ca_bundle.read_text(encoding="utf-8") if ca_bundle else ""
+    path.write_text(f"{certificates}\n{canary}\n", encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="session")

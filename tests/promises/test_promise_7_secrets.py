@@ -18,59 +18,49 @@ from hubstack.model import ImageRef
 from hubstack.oci import Manifest
 from hubstack.registry import Registry
 
-from tests.engine.workbench import Run, Work, docker, layer_of, tags, without_hello, wrap_buildx
+from tests.engine.workbench import Cold, Run, Work, docker, tags, with_canary
 
 pytestmark = pytest.mark.engine
 
-SEEN = "the secret is here"
 
-
-@pytest.fixture
-def canary() -> str:
-    return f"CANARY{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-def guarded(work: Work, ca_bundle: Path | None, canary: str, tmp_path: Path) -> Work:
-    """Every step sees the secret. Without BuildKit's cache: the secret is no part of what that goes by."""
-    certificates = ca_bundle.read_text(encoding="utf-8") if ca_bundle else ""
-    bundle = tmp_path / f"{canary}.pem"
-    bundle.write_text(f"{certificates}\n{canary}\n", encoding="utf-8")
-    without_hello(work)
-    work.edit("layers/words/Dockerfile.j2", "{% endcall %}", check(canary) + "{% endcall %}")
-    return replace(wrap_buildx(work, tmp_path / "docker", "--no-cache"), ca_bundle=bundle)
-
-
-def check(canary: str) -> str:
-    """A script that fails where the secret is not: and which names only half of the word itself."""
-    half = canary[: len(canary) // 2]
-    lines = (
-        f"grep -q {half} /run/secrets/hubstack-ca",
-        'test "$SSL_CERT_FILE" = /run/secrets/hubstack-ca',
-        f"echo {SEEN}",
-    )
-    return "".join(f"{line}\n" for line in lines)
-
-
-def test_the_certificates_are_nowhere(guarded: Work, registry: Registry, canary: str) -> None:
-    out = str(guarded.folder / "out")
-    run = guarded.run("build", "--push", "--profiles", out, "small", "both")
-    for node in (name for name in guarded.nodes("both") if layer_of(name) == "words"):
-        assert SEEN in guarded.log(node)
-    told = run.stdout + run.stderr + guarded.run("plan", "--json").stdout + guarded.run("why", "both/plain").stdout
-    assert canary not in told
-    sinks = [*in_registry(registry, guarded.prefix), *in_folder(guarded.folder), *in_engine(guarded.prefix)]
+def test_the_certificates_are_nowhere(cold: Cold, registry: Registry) -> None:
+    """Every step was run with them."""
+    work, canary = cold.work, cold.canary.encode()
+    done = work.run("build", "--push", "--profiles", str(work.folder / "out"))
+    told = [
+        done,
+        work.run("plan"),
+        work.run("plan", "--json"),
+        work.run("why", "both/plain"),
+        work.run("why", "layer:hello"),
+    ]
+    assert [one.args for one in told if cold.canary in one.stdout + one.stderr] == []
+    assert cold.canary not in json.dumps(cold.run.events) + cold.run.stderr
+    sinks = [*in_registry(registry, work.prefix), *in_folder(work.folder), *in_engine(work.prefix)]
     kinds = {kind for kind, _, _ in sinks}
-    assert kinds >= {"manifest", "config", "filesystem layer", "record", "log", "layout", "ConfigMap", "history"}
-    assert [(kind, name) for kind, name, content in sinks if canary.encode() in content] == []
+    assert kinds == {"manifest", "config", "filesystem layer", "record", "store", "ConfigMap", "history"}
+    assert [(kind, name) for kind, name, content in sinks if canary in content] == []
 
 
-def test_a_leak_would_be_found(guarded: Work, registry: Registry, canary: str) -> None:
-    """The search above is good for something: a layer that copies the secret is found out."""
-    guarded.edit("layers/words/Dockerfile.j2", f"echo {SEEN}", "cp /run/secrets/hubstack-ca /opt/leak")
-    guarded.build("both/plain")
-    leaks = [kind for kind, _, content in in_registry(registry, guarded.prefix) if canary.encode() in content]
-    assert set(leaks) == {"filesystem layer"}
+def test_a_leak_would_be_found(settled: Work, registry: Registry, ca_bundle: Path | None, tmp_path: Path) -> None:
+    """The secret is there while a step runs, and the search above finds it in a layer that keeps it."""
+    canary = f"CANARY{uuid.uuid4().hex}"
+    settled.edit(
+        "layers/words/Dockerfile.j2", "{% endcall %}", f"cp $SSL_CERT_FILE /opt/leak-{canary[:16]}\n{{% endcall %}}"
+    )
+    replace(settled, ca_bundle=with_canary(tmp_path / "ca.pem", ca_bundle, canary)).build("both/plain")
+    leaks = [kind for kind, _, content in in_registry(registry, settled.prefix) if canary.encode() in content]
+    assert leaks == ["filesystem layer"]
+
+
+def test_a_built_image_knows_nothing_of_the_proxy(built: tuple[Work, Run]) -> None:
+    work, run = built
+    image = f"{work.prefix}/small@{run.digests['small/default']}"
+    script = "env; ls /run/secrets 2>/dev/null; ls /usr/local/share/ca-certificates"
+    said = docker("run", "--rm", "--entrypoint=sh", image, "-c", script)
+    assert "PATH=" in said
+    assert not re.search("SSL|CERT|PROXY|proxy|hubstack-ca|crt", said)
+    docker("image", "rm", "--force", image)
 
 
 Sink = tuple[str, str, bytes]
@@ -79,7 +69,7 @@ Sink = tuple[str, str, bytes]
 def in_registry(registry: Registry, prefix: ImageRef) -> Iterator[Sink]:
     """Whatever the registry holds under the prefix, unpacked."""
     seen: set[str] = set()
-    for repository in (prefix.child(name) for name in ("build", "small", "both")):
+    for repository in (prefix.child(name) for name in ("build", "small", "both", "hello")):
         for tag in registry.tags(repository):
             manifest = registry.manifest(repository.with_tag(tag))
             assert manifest is not None
@@ -105,13 +95,10 @@ def of_manifest(registry: Registry, repository: ImageRef, manifest: Manifest, se
 
 
 def in_folder(folder: Path) -> Iterator[Sink]:
-    """The project's folder with its store; blobs are in the registry too."""
-    for path in folder.rglob("*"):
-        if path.is_file() and "blobs" not in path.parts and "layers" not in path.relative_to(folder).parts[:1]:
-            kind = {"logs": "log", "nodes": "layout", "out": "ConfigMap"}.get(
-                path.relative_to(folder).parts[-2], "file"
-            )
-            yield kind if "nodes" not in path.parts else "layout", str(path), path.read_bytes()
+    """What hubstack has written: logs, records, layouts and the ConfigMap. The blobs are in the registry too."""
+    for path in [*(folder / ".hubstack").rglob("*"), *(folder / "out").iterdir()]:
+        if path.is_file() and "blobs" not in path.parts:
+            yield "ConfigMap" if path.parent.name == "out" else "store", str(path), path.read_bytes()
 
 
 def in_engine(prefix: ImageRef) -> Iterator[Sink]:
@@ -121,13 +108,3 @@ def in_engine(prefix: ImageRef) -> Iterator[Sink]:
     for name in names:
         yield "history", name, docker("history", "--no-trunc", "--format=json", name).encode()
         yield "config", name, json.dumps(json.loads(docker("inspect", name))).encode()
-
-
-def test_a_built_image_knows_nothing_of_the_proxy(built: tuple[Work, Run]) -> None:
-    work, run = built
-    image = f"{work.prefix}/small@{run.digests['small/default']}"
-    script = "env; ls /run/secrets 2>/dev/null; ls /usr/local/share/ca-certificates"
-    said = docker("run", "--rm", "--entrypoint=sh", image, "-c", script)
-    assert "PATH=" in said
-    assert not re.search("SSL|CERT|PROXY|proxy|hubstack-ca|crt", said)
-    docker("image", "rm", "--force", image)

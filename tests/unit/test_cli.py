@@ -370,15 +370,18 @@ def test_why_lists_the_facts(small: Path) -> None:
     assert {"docker", "platform", "parent"} <= {kind for kind, _, _ in found["facts"]}
 
 
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(
+        ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@example.org", *words], check=True
+    )
+
+
 @pytest.fixture
 def committed(small: Path) -> Path:
     """The project in a folder of a git repository, its first state committed."""
-    for words in (
-        ["init", "--quiet"],
-        ["add", "--all"],
-        ["-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "--message", "first"],
-    ):
-        subprocess.run(["git", "-C", str(small.parent), *words], check=True)
+    git(small.parent, "init", "--quiet")
+    git(small.parent, "add", "--all")
+    git(small.parent, "commit", "--quiet", "--message", "first")
     return small
 
 
@@ -411,16 +414,21 @@ def test_why_since_outside_of_git(small: Path) -> None:
     assert "is in no git repository" in complaint(done)
 
 
+@pytest.mark.parametrize("top", [".", ".."])
+def test_why_since_before_there_was_a_project(top: str, small: Path) -> None:
+    repository = small / top
+    git(repository, "init", "--quiet")
+    git(repository, "commit", "--quiet", "--allow-empty", "--message", "nothing")
+    done = run("why", "small", "--since", "HEAD", folder=small)
+    assert done.code == 2
+    assert complaint(done) == f"error: there was no project in {small} at HEAD\n"
+
+
 def test_why_since_a_broken_state(committed: Path) -> None:
     stack = committed / "stacks" / "small.yaml"
     good = stack.read_text()
     stack.write_text("title: x\n")
-    subprocess.run(["git", "-C", str(committed), "add", "."], check=True)
-    tree = subprocess.run(
-        ["git", "-C", str(committed), "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "-m", "x"],
-        check=False,
-    )
-    assert tree.returncode == 0
+    git(committed, "commit", "--quiet", "--all", "--message", "broken")
     stack.write_text(good)
     done = run("why", "small", "--since", "HEAD", folder=committed)
     assert done.code == 2

@@ -9,13 +9,13 @@ import pytest
 from hubstack.errors import TagTaken
 from hubstack.model import Image, Layout
 from hubstack.names import Names
-from hubstack.oci import OCI_INDEX
+from hubstack.oci import OCI_INDEX, digest_of, make_artifact
 from hubstack.pipeline import Inputs
 from hubstack.plan import Plan
 from hubstack.publish import Published, Publisher, RemoteKnown
 from hubstack.schedule import Outcome
 
-from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry import FakeRegistry, problem
 from tests.family import DIAMOND
 from tests.site import Site
 
@@ -232,3 +232,48 @@ def test_a_record_that_is_none_is_in_nobody_s_way(site: Site) -> None:
     registry.write_record(site.names.last("r"), {"other": "tool"}, artifact_type="application/vnd.other")
     assert RemoteKnown(registry=registry, names=site.names).records(["lab", "r"]) == {}
     site.close()
+
+
+def many(known: RemoteKnown, count: int = 40) -> list[str]:
+    """Tags of nodes, of which the registry has the first three."""
+    tags = [f"fp-{number:064x}" for number in range(count)]
+    artifact = make_artifact(b"{}", artifact_type="application/vnd.test")
+    known.registry.upload_blob(known.names.build, digest_of(b"{}"), b"{}")
+    for tag in tags[:3]:
+        known.registry.put_manifest(known.names.build.with_tag(tag), artifact)
+    return tags
+
+
+@pytest.fixture
+def known(site: Site) -> Iterator[RemoteKnown]:
+    yield RemoteKnown(registry=site.connect(publish=True), names=site.names)
+    site.close()
+
+
+def test_many_questions_become_a_list_and_a_few(known: RemoteKnown, fake: FakeRegistry) -> None:
+    tags = many(known)
+    before = len(fake.requests)
+    assert set(known.digests(tags)) == set(tags[:3])
+    assert [one.method for one in fake.requests[before:]] == ["GET", "HEAD", "HEAD", "HEAD"]
+    before = len(fake.requests)
+    assert known.records([f"node-{number}" for number in range(40)]) == {}
+    assert len(fake.requests) == before + 1
+
+
+@pytest.mark.parametrize("trouble", ["too many", "refused"])
+def test_without_a_list_each_is_asked_for(known: RemoteKnown, fake: FakeRegistry, trouble: str) -> None:
+    tags = many(known)
+    if trouble == "refused":
+        fake.fault("GET", "/tags/list", problem(403, "DENIED", "nobody may list"), times=9)
+    else:
+        fake.page_size = 1
+    before = len(fake.asked("HEAD", "/manifests/"))
+    assert set(known.digests(tags)) == set(tags[:3])
+    assert len(fake.asked("HEAD", "/manifests/")) == before + len(tags)
+
+
+def test_what_is_tested_is_never_looked_up_in_a_list(known: RemoteKnown, fake: FakeRegistry) -> None:
+    """It may lag behind, and what is there would be built again."""
+    known.digests([f"ok-{number:064x}-{number:032x}" for number in range(40)])
+    assert fake.asked("GET", "/tags/list") == []
+    assert len(fake.asked("HEAD", "/manifests/")) == 40

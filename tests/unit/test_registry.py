@@ -24,7 +24,7 @@ from hubstack.registry.transport import api_address
 
 from tests.fakes.clock import FakeTime
 from tests.fakes.layout import write_layout
-from tests.fakes.registry import SCHEMA_1, Account, FakeRegistry, Reply, Seen, sha256
+from tests.fakes.registry import SCHEMA_1, Account, FakeRegistry, Reply, Seen, problem, sha256
 
 BIG = bytes(range(256)) * 8192  # 2 MiB: it goes up as a stream
 NONE = Digest(f"sha256:{'0' * 64}")
@@ -123,6 +123,17 @@ def test_tags_of_all_pages_and_of_no_repository(fake: FakeRegistry, registry: Re
     assert registry.tags(ref("empty")) == ()
 
 
+def test_tags_within_so_many_pages(fake: FakeRegistry, registry: Registry, ref: Ref) -> None:
+    for number in range(5):
+        put(fake, "lab", f"t{number}")
+    fake.page_size = 2
+    assert registry.tags_within(ref("lab"), pages=3) == frozenset(registry.tags(ref("lab")))
+    assert registry.tags_within(ref("lab"), pages=2) is None
+    assert registry.tags_within(ref("none"), pages=1) == frozenset()
+    fake.fault("GET", "/tags/list", problem(403, "DENIED", "nobody may list"), times=9)
+    assert registry.tags_within(ref("lab"), pages=3) is None
+
+
 def test_a_blob_and_its_limit(fake: FakeRegistry, registry: Registry, ref: Ref) -> None:
     digest = Digest(fake.put_blob("lab", b"content"))
     assert registry.blob(ref("lab"), digest, limit_bytes=7) == b"content"
@@ -168,6 +179,19 @@ def test_what_its_repository_has_is_neither_sent_nor_mounted(
     before = len(fake.requests)
     registry.push_image(layout, ref("lab:2"), sources=[ref("build")])
     assert {seen.method for seen in fake.requests[before:]} == {"HEAD", "PUT"}
+
+
+def test_a_blob_that_was_seen_is_not_asked_for_again(
+    fake: FakeRegistry, registry: Registry, ref: Ref, tmp_path: Path
+) -> None:
+    layout = write_layout(tmp_path)
+    registry.push_image(layout, ref("lab:1"))
+    blobs = {blob.digest for blob in layout.manifest.blobs}
+    assert len(fake.asked("HEAD", "/blobs/")) == len(blobs)
+    registry.push_image(layout, ref("lab:2"))
+    assert len(fake.asked("HEAD", "/blobs/")) == len(blobs)
+    registry.push_image(layout.manifest, ref("elsewhere:1"), sources=[ref("lab")])
+    assert len(fake.asked("HEAD", "/v2/elsewhere/blobs/")) == len(blobs)
 
 
 def test_an_image_without_a_tag_goes_to_its_digest(

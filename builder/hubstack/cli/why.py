@@ -125,16 +125,18 @@ def checkout(root: Path, ref: str, folder: Path) -> None:
         hint = "Give a commit, a branch or a tag, as HEAD~1 or main."
         raise UsageError(f"the git repository of {root} has no commit {quote(ref)}", hint=hint) from None
     below = root.relative_to(top).as_posix()
-    tree = (
-        f"{commit}:{'' if below == '.' else below}"  # its paths are the project's, wherever in the repository that is
-    )
+    # The tree of the project's own folder: its paths are the project's, wherever in the repository that is.
+    tree = f"{commit}:{'' if below == '.' else below}"
     git = ["git", "-C", str(top)]
+    archive = folder / "archive.tar"
     try:
         there = process.output([*git, "ls-tree", "-z", "--name-only", tree]).split("\0")
-        archive = folder / "archive.tar"
-        process.output([*git, "archive", f"--output={archive}", tree, "--", *(one for one in there if one in _PARTS)])
+        parts = [name for name in there if name in _PARTS]
+        process.output([*git, "archive", f"--output={archive}", tree, "--", *parts])
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
     except (CommandFailed, tarfile.TarError):
-        raise UsageError(f"there was no project at {root} in {ref}") from None
+        parts = []
+    if SETTINGS not in parts:
+        raise UsageError(f"there was no project in {root} at {ref}")
     archive.unlink()

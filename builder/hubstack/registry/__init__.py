@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from hubstack.errors import DigestMismatch, RegistryError, TagTaken
+from hubstack.errors import DigestMismatch, RegistryError, RegistryUnreachable, TagTaken
 from hubstack.model import Digest, ImageRef
 from hubstack.oci import (
     EMPTY_CONTENT,
@@ -86,12 +86,27 @@ class Registry(Blobs):
 
     def tags(self, repo: ImageRef) -> tuple[str, ...]:
         """Sorted; empty also where there is no such repository."""
+        return tuple(sorted({tag for page in self._pages(repo) for tag in page}))
+
+    def tags_within(self, repo: ImageRef, *, pages: int) -> frozenset[str] | None:
+        """All tags; None where there are more than so many pages of them, or the registry does not list any."""
         found: set[str] = set()
+        try:
+            for number, page in enumerate(self._pages(repo)):
+                if number == pages:
+                    return None
+                found.update(page)
+        except RegistryUnreachable:
+            raise
+        except RegistryError:
+            return None
+        return frozenset(found)
+
+    def _pages(self, repo: ImageRef) -> Iterator[list[str]]:
         target = f"/v2/{repo.repository}/tags/list?n=1000"
         while target:
             page, target = self._run(None, partial(self._tags_page, repo, target))
-            found.update(page)
-        return tuple(sorted(found))
+            yield page
 
     def put_manifest(self, ref: ImageRef, manifest: Manifest, *, budget: Budget | None = None) -> Digest:
         """Stores it under the tag, or under its digest where ``ref`` has no tag. Whatever the tag named is replaced."""

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,9 @@ TOKEN_LIMIT_BYTES = 1 << 20
 FIRST_CONTACT_S = 10.0  # a host that has never answered is rather misspelt than busy
 
 log = logging.getLogger(__name__)
+# httpx brings its own command line along, and with it rich and pygments, where these are installed: a tenth of what a
+# run costs that has nothing to do. None makes that import fail, which httpx expects.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
