@@ -263,9 +263,20 @@ def work(make_project: Callable[[Path], Work], tmp_path: Path) -> Work:
 
 @pytest.fixture(scope="session")
 def built(make_project: Callable[[Path], Work], tmp_path_factory: pytest.TempPathFactory) -> tuple[Work, Run]:
-    """The small project, built, tested and published, and the run that did it. Not to be changed."""
+    """The small project, built, tested and published, and the run that did it. Not to be changed: see ``settled``."""
     work = make_project(tmp_path_factory.mktemp("built") / "project")
     return work, work.build("--profiles", str(work.folder / "out"))
+
+
+@pytest.fixture
+def settled(built: tuple[Work, Run], tmp_path: Path) -> Work:
+    """A clone of the small project, to be changed. It is published, and has no store of its own.
+
+    Tests share its prefix: what they build anew should be new to it, and channels are only now where its files want them.
+    """
+    work = built[0].clone(tmp_path / "settled")
+    assert set(work.build().results.values()) == {"reused"}
+    return work
 
 
 @dataclass(frozen=True)
@@ -292,21 +303,6 @@ def with_canary(path: Path, ca_bundle: Path | None, canary: str) -> Path:
     certificates = ca_bundle.read_text(encoding="utf-8") if ca_bundle else ""
     path.write_text(f"{certificates}\n{canary}\n", encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="session")
-def _settled(make_project: Callable[[Path], Work], tmp_path_factory: pytest.TempPathFactory) -> Work:
-    work = make_project(tmp_path_factory.mktemp("settled") / "project")
-    work.build()
-    return work
-
-
-@pytest.fixture
-def settled(_settled: Work, tmp_path: Path) -> Work:
-    """A clone of the small project, built and published, to be changed: the channels are where its files want them."""
-    work = _settled.clone(tmp_path / "settled")
-    assert set(work.build().results.values()) == {"reused"}
-    return work
 
 
 def copy_project(folder: Path, prefix: ImageRef, rootfs: ImageRef, ca_bundle: Path | None) -> Work:
