@@ -106,7 +106,7 @@ def test_nothing_is_left_on_the_machine_but_the_store(built: tuple[Work, Run]) -
 def failing(settled: Work) -> Work:
     """The step on the fourth line of `words` fails; `hello` has changed too, and knows nothing of that."""
     settled.edit(
-        "layers/words/Dockerfile.j2", "{% endcall %}", "echo about to fail\nls /there/is/nothing\n{% endcall %}"
+        "layers/words/Dockerfile.j2", "{% endcall %}", "echo about to fail >&2\nls /there/is/nothing\n{% endcall %}"
     )
     settled.write("layers/hello/files/opt/note", f"{uuid.uuid4()}\n")
     return settled
