@@ -24,7 +24,9 @@ ELSEWHERE = {
 }
 
 
-def test_a_second_run_does_nothing_and_needs_no_engine(built: tuple[Work, Run], registry: Registry) -> None:
+def test_a_second_run_does_nothing_and_needs_no_engine(
+    settled: Work, built: tuple[Work, Run], registry: Registry
+) -> None:
     work, first = built
     before, configmap = published(registry, work.prefix), work.configmap()
     again = replace(work, env=NO_ENGINE).build("--profiles", str(work.folder / "out"))
@@ -36,7 +38,7 @@ def test_a_second_run_does_nothing_and_needs_no_engine(built: tuple[Work, Run], 
 
 
 def test_another_machine_on_another_day_finds_nothing_to_do(
-    built: tuple[Work, Run], real_registry: ImageRef, registry: Registry, tmp_path: Path
+    settled: Work, built: tuple[Work, Run], real_registry: ImageRef, tmp_path: Path
 ) -> None:
     """No store, another folder, other times and modes of files, another zone, no home; a relay counts what is written."""
     work, first = built

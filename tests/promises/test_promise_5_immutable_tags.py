@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+import uuid
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from hubstack.model import Digest, ImageRef
 from hubstack.oci import Manifest, make_artifact
 from hubstack.registry import Registry
 
-from tests.engine.workbench import Work, docker, published, tags, without_hello, wrap_buildx
+from tests.engine.workbench import Work, docker, published, wrap_buildx
 
 pytestmark = pytest.mark.engine
 
@@ -24,26 +23,33 @@ def foreign(registry: Registry, ref: ImageRef) -> Digest:
     return registry.put_manifest(ref, manifest)
 
 
-def test_a_published_name_that_is_taken_stays_as_it_is(work: Work, registry: Registry) -> None:
+def changed(work: Work, layer: str) -> None:
+    """Nobody has built it in this way before."""
+    step = f"{{% call run() %}}\necho {uuid.uuid4()} >/opt/changed\n{{% endcall %}}\n\nUSER 1000:100"
+    work.edit(f"layers/{layer}/Dockerfile.j2", "USER 1000:100", step)
+
+
+def test_a_published_name_that_is_taken_stays_as_it_is(settled: Work, registry: Registry) -> None:
     """The others are published, and the channel of the one that can't be is not moved."""
-    without_hello(work)
-    images = json.loads(work.run("plan", "--json", "--offline").stdout)["images"]
-    name = ImageRef.parse(next(image["ref"] for image in images if image["stack"] == "small"))
+    changed(settled, "both")
+    images = json.loads(settled.run("plan", "--json", "--offline").stdout)["images"]
+    name = ImageRef.parse(next(image["ref"] for image in images if image["variant"] == "plain"))
     taken = foreign(registry, name)
-    run = work.build(code=1)
+    before = published(registry, settled.prefix)
+    run = settled.build(code=1)
     assert f"{name} already names {taken}" in run.stderr
     assert "never overwritten" in run.stderr
-    assert tags(registry, work.prefix.child("small")) == {f"{name.repository}:{name.tag}": taken}
-    assert {"plain-latest", "loud-latest"} <= set(registry.tags(work.prefix.child("both")))
+    after = published(registry, settled.prefix)
+    moved = {key for key, digest in before.items() if after[key] != digest}
+    assert moved == {f"{settled.prefix.repository}/both:loud-latest"}
 
 
-def test_two_runs_at_once_end_with_the_same_images(work: Work, registry: Registry, tmp_path: Path) -> None:
+def test_two_runs_at_once_end_with_the_same_images(settled: Work, registry: Registry, tmp_path: Path) -> None:
     """Their builds are made to differ, in a label; what is quicker into the registry is what both go on with."""
-    without_hello(work)
+    for layer in ("words", "tool"):
+        changed(settled, layer)
     clones = [
-        replace(
-            work.clone(tmp_path / name), env=wrap_buildx(work, tmp_path / f"docker-{name}", f"--label=by={name}").env
-        )
+        wrap_buildx(settled.clone(tmp_path / name), tmp_path / f"docker-{name}", f"--label=by={name}")
         for name in ("one", "two")
     ]
     out = [("--profiles", str(clone.folder / "out")) for clone in clones]
@@ -55,41 +61,36 @@ def test_two_runs_at_once_end_with_the_same_images(work: Work, registry: Registr
             said = [process.communicate(timeout=240) for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), said
     assert clones[0].configmap() == clones[1].configmap()
-    assert_tags_are_of_one_kind(registry, work.prefix)
-    assert clones[0].build().digests == clones[1].build().digests
-
-
-def assert_tags_are_of_one_kind(registry: Registry, prefix: ImageRef) -> None:
-    """Each node is the one whose digest its ok- tag has, and stands on the parent that the registry names."""
-    there = published(registry, prefix)
+    there = published(registry, settled.prefix)
     built = {name.rpartition(":fp-")[2]: digest for name, digest in there.items() if ":fp-" in name}
     tested = {name.rpartition(":ok-")[2][:64]: digest for name, digest in there.items() if ":ok-" in name}
     assert built == tested
-    assert set(there.values()) >= set(built.values())
+    assert clones[0].build().digests == clones[1].build().digests
 
 
-def test_what_another_run_has_pushed_is_adopted(
-    make_project: Callable[[Path], Work], registry: Registry, tmp_path: Path
-) -> None:
+def test_what_another_run_has_pushed_is_adopted(settled: Work, registry: Registry, tmp_path: Path) -> None:
     """A store that holds other bytes than the registry, as after a build without --push and somebody else's with it."""
-    mine = wrap_buildx(without_hello(make_project(tmp_path / "mine")), tmp_path / "docker-mine", "--label=by=mine")
+    changed(settled, "numbers")
+    theirs = wrap_buildx(settled.clone(tmp_path / "theirs"), tmp_path / "docker-theirs", "--label=by=theirs")
+    mine = wrap_buildx(settled, tmp_path / "docker-mine", "--label=by=mine")
     mine.run("build", "small")
-    theirs = wrap_buildx(mine.clone(tmp_path / "theirs"), tmp_path / "docker-theirs", "--label=by=theirs")
     first = theirs.build("small")
     before = published(registry, mine.prefix)
-    second = mine.build("both", "small")
+    second = mine.build("both/plain", "small")
     assert second.digests["small/default"] == first.digests["small/default"]
     after = published(registry, mine.prefix)
-    assert {name: after[name] for name in before} == before
-    both = registry.manifest(mine.prefix.child("both").with_tag("plain-latest"))
-    assert both is not None
-    assert layers(both)[: len(shared := layers(small(registry, mine)))] == shared
+    assert {name for name, digest in before.items() if after[name] != digest} == {
+        f"{mine.prefix.repository}/both:plain-latest"
+    }
+    below, above = (manifest(registry, mine, name) for name in (("small", "default"), ("both", "plain")))
+    assert layers(above)[: len(layers(below))] == layers(below)
 
 
-def small(registry: Registry, work: Work) -> Manifest:
-    manifest = registry.manifest(work.prefix.child("small").with_tag("default-latest"))
-    assert manifest is not None
-    return manifest
+def manifest(registry: Registry, work: Work, image: tuple[str, str]) -> Manifest:
+    stack, variant = image
+    found = registry.manifest(work.prefix.child(stack).with_tag(f"{variant}-latest"))
+    assert found is not None
+    return found
 
 
 def layers(manifest: Manifest) -> list[Digest]:
