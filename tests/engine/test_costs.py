@@ -116,7 +116,7 @@ def test_plan_says_what_an_edit_costs_and_build_does_just_that(
     after = work.build(*out)
     assert Counter(after.layers("building")) == cost.build
     assert Counter(set_of(after, "testing")) == Counter(cost.build) + Counter(cost.test)
-    assert {name for name in after.results.values()} <= {"built", "tested", "reused"}
+    assert set(after.results.values()) <= {"built", "tested", "reused"}
     assert (work.configmap() != configmap) == bool(cost.build or cost.configmap)
     if not cost.build:
         assert after.digests.items() <= before.digests.items()
