@@ -63,7 +63,11 @@ class Engine(Protocol):
     def build(self, job: Job, *, on_line: Callable[[str], None], cancel: threading.Event | None) -> None: ...
 
     def load(self, layout: Layout, name: ImageRef) -> str:
-        """Give the daemon the image of an OCI layout under ``name``; the image's id."""
+        """Give the daemon the image of an OCI layout; the image's id.
+
+        Its tag is that of ``name`` and the beginning of the digest: two runs at once may bring two images of one node, and
+        the daemon forgets an image whose name goes to another.
+        """
         ...
 
     def pull(self, ref: ImageRef) -> str: ...
@@ -146,6 +150,7 @@ class Docker:
             return self._load(layout, name, whole=True)
 
     def _load(self, layout: Layout, name: ImageRef, *, whole: bool) -> str:
+        name = name.with_tag(f"{name.tag}-{layout.manifest.digest.hex[:12]}")
         with tempfile.TemporaryFile(dir=self.scratch) as archive:
             write_archive(archive, layout, name, whole=whole)
             archive.seek(0)

@@ -164,8 +164,8 @@ def session_prefix(real_registry: ImageRef) -> Iterator[ImageRef]:
     """Below it everything is this session's; at its end the engine forgets the images of that name."""
     prefix = real_registry.child("test").child(uuid.uuid4().hex[:8])
     yield prefix
-    listed = docker("images", "--format={{.Repository}} {{.Tag}} {{.Digest}}", f"--filter=reference={prefix}/*/*")
-    images = [line.split() for line in listed.splitlines()]
+    listed = docker("images", "--format={{.Repository}}|{{.Tag}}|{{.Digest}}", f"--filter=reference={prefix}/*/*")
+    images = [line.split("|") for line in listed.splitlines()]
     names = [f"{name}@{digest}" if tag == "<none>" else f"{name}:{tag}" for name, tag, digest in images]
     if names:  # without `check`: of two names that are one the second is gone already
         subprocess.run(["docker", "image", "rm", "--force", *names], check=False, capture_output=True)
