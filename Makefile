@@ -44,7 +44,7 @@ soak: setup ## the end-to-end tests that take longest: real kills, two runs at o
 check: venv lint unit ## the fast part of test: format, lint, types, unit tests; no engine
 
 unit: venv
-	$(PYTEST) -q -m '$(UNIT)'
+	$(PYTEST) -q --numprocesses=2 -m '$(UNIT)' tests/unit tests/promises
 
 lint: venv
 	$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hubstack.fingerprint import HARNESS, fingerprints, test_fingerprint
+from hubstack.fingerprint import fingerprints
 from hubstack.graph import needed
 from hubstack.graph.select import Selection
 from hubstack.model import (
@@ -79,16 +79,13 @@ class Family:
         selection = Selection(nodes=tuple(dict.fromkeys(image.node for image in images)), images=images)
         project = self._project()
         rendered = {node: self._rendered(node) for node in needed(graph, selection.nodes)}
-        offered = frozenset(image.node for image in graph.images)
-        lineages = {node: [project.layers[one] for one in graph.lineage[node]] for node in rendered}
         return Inputs(
             project=project,
             graph=graph,
             selection=selection,
             rendered=rendered,
             identities=fingerprints(graph, rendered, {}),
-            tests={node: test_fingerprint(layers, node in offered, HARNESS) for node, layers in lineages.items()},
-            offered=offered,
+            offered=frozenset(image.node for image in graph.images),
             blocked={node: why for node, why in self.blocked.items() if node in rendered},
         )
 

@@ -17,7 +17,7 @@ from hubstack.model import Digest, ImageRef, Layout, Project
 from hubstack.names import Names
 from hubstack.pipeline import Inputs
 from hubstack.plan import Plan
-from hubstack.publish import Publisher, RemoteKnown
+from hubstack.publish import Publisher, Remote
 from hubstack.record import Record
 from hubstack.registry import Registry
 from hubstack.registry.credentials import anonymous
@@ -123,13 +123,13 @@ class Site:
     def plan(self, inputs: Inputs) -> Plan:
         """As it is before a run that pushes."""
         try:
-            return inputs.plan(RemoteKnown(registry=self.connect(), names=self.names))
+            return inputs.plan(Remote(registry=self.connect(), names=self.names))
         finally:
             self.close()
 
     def records(self, *nodes: str) -> Mapping[str, Record]:
         try:
-            return RemoteKnown(registry=self.connect(), names=self.names).records(nodes)
+            return Remote(registry=self.connect(), names=self.names).records(nodes)
         finally:
             self.close()
 

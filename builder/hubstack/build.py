@@ -160,7 +160,7 @@ class Builder:
 
     def _test(self, node: Node, image: str) -> None:
         self._phase(node, "testing")
-        layers = self.inputs.layers(node.id)
+        layers = self.inputs.tested_layers(node.id)
         hub_test = node.id in self.inputs.offered
         run_tests(self.engine, image, layers, hub_test=hub_test, node=node.id, on_line=self._say(node))
 

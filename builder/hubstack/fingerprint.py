@@ -12,11 +12,12 @@ epoch                          the layer's refresh epoch in the lock
 pin      distribution          version and sha256 of its hashes
 image    reference             digest of an upstream image that the Dockerfile names
 base     suite, variant, …     what mmdebstrap is asked for
-parent   node id               fingerprint
+parent   node id (for people)  fingerprint
 copy     layer                 fingerprint
 ======== ===================== ==========================================================================
 
-Left out: mtimes, host paths, tags, commit ids, labels, titles, owners and *tests* (which have their own fingerprint).
+Left out: mtimes, host paths, tags, commit ids, labels, titles, owners, *tests* (which have their own fingerprint), and
+what a parent is called, so that a variable that nothing reads changes nothing above its layer either.
 """
 
 from __future__ import annotations
@@ -55,9 +56,8 @@ def fingerprints(graph: Graph, rendered: Mapping[str, Rendered], epochs: Mapping
     for node in graph.nodes.values():
         if node.id in rendered:
             facts = tuple(_facts(node, rendered[node.id], epochs, found))
-            found[node.id] = Identity(
-                fingerprint=Fingerprint(_sum([[f.kind, f.name, f.value] for f in facts])), facts=facts
-            )
+            counted = [[fact.kind, "" if fact.kind == "parent" else fact.name, fact.value] for fact in facts]
+            found[node.id] = Identity(fingerprint=Fingerprint(_sum(counted)), facts=facts)
     return found
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from hubstack.errors import Problem, ProjectError, Severity
 from hubstack.fingerprint import HARNESS, Identity, fingerprints, test_fingerprint
@@ -31,7 +32,6 @@ class Inputs:
     selection: Selection
     rendered: Mapping[str, Rendered]
     identities: Mapping[str, Identity]
-    tests: Mapping[str, str]  # node id → test fingerprint
     offered: frozenset[str]  # nodes that people can choose: the hub test is for them
     blocked: Mapping[str, str]  # node id → why it can't be built
     warnings: tuple[Problem, ...] = ()
@@ -39,6 +39,18 @@ class Inputs:
     def layers(self, node: str) -> list[Layer]:
         """The layers in a node's image, lowest first."""
         return [self.project.layers[self.graph.nodes[one].layer] for one in self.graph.lineage[node]]
+
+    def tested_layers(self, node: str) -> list[Layer]:
+        """The layers whose tests a node's image has to pass, lowest first: all where people can choose it, else its own."""
+        layers = self.layers(node)
+        return layers if node in self.offered else layers[-1:]
+
+    @cached_property
+    def tests(self) -> Mapping[str, str]:
+        """The test fingerprints, by node id."""
+        return {
+            node: test_fingerprint(self.tested_layers(node), node in self.offered, HARNESS) for node in self.rendered
+        }
 
     def fingerprint(self, node: str) -> Fingerprint:
         return self.identities[node].fingerprint
@@ -105,22 +117,16 @@ def prepare_nodes(project: Project, lock: Lock, graph: Graph, selection: Selecti
     problems += faults
     if any(one.severity is Severity.ERROR for one in problems):
         raise ProjectError(problems)
-    offered = frozenset(image.node for image in graph.images)
     return Inputs(
         project=project,
         graph=graph,
         selection=selection,
         rendered=rendered,
         identities=fingerprints(graph, rendered, lock.epochs),
-        tests={node: test_fingerprint(_lineage(project, graph, node), node in offered, HARNESS) for node in nodes},
-        offered=offered,
+        offered=frozenset(image.node for image in graph.images),
         blocked=_blocked(nodes, rendered, unlocked),
         warnings=tuple(problems),
     )
-
-
-def _lineage(project: Project, graph: Graph, node: str) -> list[Layer]:
-    return [project.layers[graph.nodes[one].layer] for one in graph.lineage[node]]
 
 
 def _layer_of(problem: Problem) -> str:

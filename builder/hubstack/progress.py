@@ -19,6 +19,7 @@ from hubstack.plan import Action, Plan
 from hubstack.schedule import Outcome, Result
 from hubstack.verify import ImageTestFailed
 
+_TO_DO = {Action.BLOCKED: "blocked", Action.UNKNOWN: "not asked for"}
 _COMMAND = re.compile(r":(?=:)|#(?=#\[)")  # where a zero-width space keeps Actions' runner from reading a command
 
 
@@ -171,5 +172,10 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 def summary(plan: Plan) -> str:
     """The plan in one line."""
     counts = {action: sum(step.action is action for step in plan.steps) for action in Action}
-    parts = [f"{number} to {action}" for action, number in counts.items() if number]
-    return f"{len(plan.steps)} nodes, {len(plan.images)} images: {', '.join(parts) or 'nothing to do'}"
+    parts = [f"{number} {_TO_DO.get(action, f'to {action}')}" for action, number in counts.items() if number]
+    nodes, images = _counted(len(plan.steps), "node"), _counted(len(plan.images), "image")
+    return f"{nodes}, {images}: {', '.join(parts) or 'nothing to do'}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -171,7 +171,7 @@ class _Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoteKnown:
+class Remote:
     """What a registry has: the plan's question, asked in parallel."""
 
     registry: Registry
@@ -206,7 +206,7 @@ class RemoteKnown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Together:
+class FirstOf:
     """Several places at once; the first that has a thing answers for it."""
 
     places: Sequence[Known]

@@ -1,7 +1,7 @@
 """Runs what an image has to prove, in a container of it, as the hub would run it (promise 9).
 
-An image passes its own layer's tests, those of every layer below it, and, if people can choose it, the built-in hub
-test. One container serves all tests that need no network; those that do share a second one.
+An image that people can choose passes the tests of each of its layers and the built-in hub test; what only stands
+below one passes its own layer's. One container serves all tests that need no network; those that do share a second one.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class Work:
     def build(self, *words: str, code: int = 0) -> Run:
         """``hubstack build --push --json``."""
         done = self.run("build", "--push", "--json", *words, code=code)
-        return Run(code, [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], done.stderr)
+        return Run(code, [json.loads(line) for line in done.stdout.splitlines()], done.stderr)
 
     def plan(self, *words: str) -> list[Json]:
         """The nodes that something happens to, in build order."""
@@ -164,11 +164,13 @@ def session_prefix(real_registry: ImageRef) -> Iterator[ImageRef]:
     """Below it everything is this session's; at its end the engine forgets the images of that name."""
     prefix = real_registry.child("test").child(uuid.uuid4().hex[:8])
     yield prefix
-    listed = docker("images", "--format={{.Repository}}|{{.Tag}}|{{.Digest}}", f"--filter=reference={prefix}/*/*")
+    filters = [f"--filter=reference={prefix}/{below}" for below in ("*", "*/*")]
+    listed = docker("images", "--format={{.Repository}}|{{.Tag}}|{{.Digest}}", *filters)
     images = [line.split("|") for line in listed.splitlines()]
     names = [f"{name}@{digest}" if tag == "<none>" else f"{name}:{tag}" for name, tag, digest in images]
-    if names:  # without `check`: of two names that are one the second is gone already
-        subprocess.run(["docker", "image", "rm", "--force", *names], check=False, capture_output=True)
+    if names:  # nobody waits for it: an engine with much in its store takes seconds for each
+        remove = 'docker image rm --force "$@" >/dev/null 2>&1 &'
+        subprocess.run(["sh", "-c", remove, "sh", *names], check=True, start_new_session=True)
 
 
 @pytest.fixture(scope="session")

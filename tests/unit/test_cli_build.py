@@ -83,8 +83,8 @@ def test_dry_run_only_shows_the_plan(shell: Shell) -> None:
 
 def test_what_is_here_counts_only_without_push(shell: Shell) -> None:
     shell("build", "small/trixie")
-    assert shell("build", "--dry-run", "small/trixie").stdout == "3 nodes, 1 images: 3 to reuse\n"
-    assert shell("build", "--push", "--dry-run", "small/trixie").stdout.endswith("3 nodes, 1 images: 3 to build\n")
+    assert shell("build", "--dry-run", "small/trixie").stdout == "3 nodes, 1 image: 3 to reuse\n"
+    assert shell("build", "--push", "--dry-run", "small/trixie").stdout.endswith("3 nodes, 1 image: 3 to build\n")
 
 
 def test_fail_fast_leaves_the_rest(shell: Shell) -> None:

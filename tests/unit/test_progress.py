@@ -13,7 +13,6 @@ from hubstack.command import printable
 from hubstack.errors import CommandFailed, HubstackError
 from hubstack.event import Event, Finished, Line, Note, Phase, Planned, Reader, Stream
 from hubstack.model import Digest, Position
-from hubstack.plan import Action
 from hubstack.progress import JsonLines, Logs, Plain, annotation
 from hubstack.schedule import Outcome, Result
 from hubstack.verify import ImageTestFailed
@@ -300,4 +299,4 @@ def test_readers_get_events_one_at_a_time_from_any_thread() -> None:
 
 def test_actions_are_all_counted() -> None:
     plan = INPUTS.plan(None)
-    assert shown([Planned(plan=plan)]) == [f"5 nodes, 3 images: 5 to {Action.UNKNOWN}"]
+    assert shown([Planned(plan=plan)]) == ["5 nodes, 3 images: 5 not asked for"]

@@ -12,7 +12,7 @@ from hubstack.names import Names
 from hubstack.oci import OCI_INDEX, digest_of, make_artifact
 from hubstack.pipeline import Inputs
 from hubstack.plan import Plan
-from hubstack.publish import Published, Publisher, RemoteKnown
+from hubstack.publish import Published, Publisher, Remote
 from hubstack.schedule import Outcome
 
 from tests.fakes.registry import FakeRegistry, problem
@@ -215,7 +215,7 @@ def test_an_index_needs_all_its_platforms(site: Site, two_platforms: Inputs) -> 
 def test_a_registry_answers_for_tags_and_records(site: Site) -> None:
     inputs = DIAMOND.inputs("minimal")
     outcomes = site.run(inputs)
-    remote = RemoteKnown(registry=site.connect(), names=site.names)
+    remote = Remote(registry=site.connect(), names=site.names)
     there, missing = f"fp-{inputs.fingerprint('lab')}", f"fp-{'0' * 64}"
     assert remote.digests([there, missing]) == {there: outcomes["lab"].digest}
     records = remote.records(["debian", "lab", "unknown"])
@@ -230,11 +230,11 @@ def test_a_record_that_is_none_is_in_nobody_s_way(site: Site) -> None:
     kind = "application/vnd.hubstack.record.v1+json"
     registry.write_record(site.names.last("lab"), {"format": 1, "node": 3}, artifact_type=kind)
     registry.write_record(site.names.last("r"), {"other": "tool"}, artifact_type="application/vnd.other")
-    assert RemoteKnown(registry=registry, names=site.names).records(["lab", "r"]) == {}
+    assert Remote(registry=registry, names=site.names).records(["lab", "r"]) == {}
     site.close()
 
 
-def many(known: RemoteKnown, count: int = 40) -> list[str]:
+def many(known: Remote, count: int = 40) -> list[str]:
     """Tags of nodes, of which the registry has the first three."""
     tags = [f"fp-{number:064x}" for number in range(count)]
     artifact = make_artifact(b"{}", artifact_type="application/vnd.test")
@@ -245,12 +245,12 @@ def many(known: RemoteKnown, count: int = 40) -> list[str]:
 
 
 @pytest.fixture
-def known(site: Site) -> Iterator[RemoteKnown]:
-    yield RemoteKnown(registry=site.connect(publish=True), names=site.names)
+def known(site: Site) -> Iterator[Remote]:
+    yield Remote(registry=site.connect(publish=True), names=site.names)
     site.close()
 
 
-def test_many_questions_become_a_list_and_a_few(known: RemoteKnown, fake: FakeRegistry) -> None:
+def test_many_questions_become_a_list_and_a_few(known: Remote, fake: FakeRegistry) -> None:
     tags = many(known)
     before = len(fake.requests)
     assert set(known.digests(tags)) == set(tags[:3])
@@ -261,7 +261,7 @@ def test_many_questions_become_a_list_and_a_few(known: RemoteKnown, fake: FakeRe
 
 
 @pytest.mark.parametrize("trouble", ["too many", "refused"])
-def test_without_a_list_each_is_asked_for(known: RemoteKnown, fake: FakeRegistry, trouble: str) -> None:
+def test_without_a_list_each_is_asked_for(known: Remote, fake: FakeRegistry, trouble: str) -> None:
     tags = many(known)
     if trouble == "refused":
         fake.fault("GET", "/tags/list", problem(403, "DENIED", "nobody may list"), times=9)
@@ -272,7 +272,7 @@ def test_without_a_list_each_is_asked_for(known: RemoteKnown, fake: FakeRegistry
     assert len(fake.asked("HEAD", "/manifests/")) == before + len(tags)
 
 
-def test_what_is_tested_is_never_looked_up_in_a_list(known: RemoteKnown, fake: FakeRegistry) -> None:
+def test_what_is_tested_is_never_looked_up_in_a_list(known: Remote, fake: FakeRegistry) -> None:
     """It may lag behind, and what is there would be built again."""
     known.digests([f"ok-{number:064x}-{number:032x}" for number in range(40)])
     assert fake.asked("GET", "/tags/list") == []

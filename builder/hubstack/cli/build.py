@@ -122,18 +122,22 @@ def command(
         as_json=as_json,
     )
     if profiles_folder is not None:
-        from hubstack.cli.profiles import emit
+        from hubstack.cli.profiles import emit, show
 
-        emit(invocation, hubs, profiles_folder, check=False)
+        rows = emit(invocation, hubs, profiles_folder)
+        if as_json:
+            click.echo(json.dumps({"event": "profiles", "hubs": rows}, ensure_ascii=False))
+        else:
+            show(rows)
     return 0 if good else 1
 
 
 def known(invocation: Invocation, *, push: bool, registry: Registry | None = None) -> Known:
     """Where nodes may be found: with --push only the registry counts, for it must have them all in the end."""
-    from hubstack.publish import RemoteKnown, Together
+    from hubstack.publish import FirstOf, Remote
 
-    remote = RemoteKnown(registry=registry or invocation.connect(publish=push), names=invocation.names)
-    return remote if push else Together(places=(invocation.store, remote))
+    remote = Remote(registry=registry or invocation.connect(publish=push), names=invocation.names)
+    return remote if push else FirstOf(places=(invocation.store, remote))
 
 
 def build(

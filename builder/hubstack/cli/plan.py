@@ -34,10 +34,10 @@ from hubstack.plan import Action, Plan, plan_json
 @click.option("--all", "everything", is_flag=True, help="Also name the nodes that nothing happens to.")
 @click.pass_obj
 def command(invocation: Invocation, select: tuple[str, ...], as_json: bool, offline: bool, everything: bool) -> None:
-    from hubstack.publish import RemoteKnown
+    from hubstack.publish import Remote
 
     inputs = prepare(invocation.project, invocation.lock, select)
-    known = None if offline else RemoteKnown(registry=invocation.connect(), names=invocation.names)
+    known = None if offline else Remote(registry=invocation.connect(), names=invocation.names)
     plan = inputs.plan(known)
     if as_json:
         echo_json(plan_json(plan, invocation.names))

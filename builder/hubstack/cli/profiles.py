@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -49,7 +50,20 @@ def command(
 
     A hub without a pull secret is asked for without credentials: what it could not pull, it is not offered.
     """
-    return emit(invocation, hubs, output, check=check, pull_config=pull_config, as_json=as_json)
+    rows = emit(invocation, hubs, output, check=check, pull_config=pull_config)
+    if as_json:
+        echo_json(rows)
+    else:
+        show(rows, check=check)
+    return 1 if check and any(row["changed"] for row in rows) else 0
+
+
+def show(rows: Sequence[Mapping[str, Any]], *, check: bool = False) -> None:
+    for row in rows:
+        verdict = ("would change" if check else "written") if row["changed"] else "unchanged"
+        click.echo(f"{row['path']}: {verdict}")
+        for line in row["changes"]:
+            click.echo(f"  {line}")
 
 
 def emit(
@@ -57,16 +71,14 @@ def emit(
     wanted: Sequence[str],
     output: Path | None,
     *,
-    check: bool,
+    check: bool = False,
     pull_config: Path | None = None,
-    as_json: bool = False,
-) -> int:
-    """1 if ``check`` found a difference, else 0. Nothing is written unless every hub's ConfigMap is good."""
+) -> list[dict[str, Any]]:
+    """What changes in each hub's ConfigMap. Nothing is written unless every hub's is good, or with ``check``."""
     from hubstack.hub.configmap import EMITTED, changes, parse_configmap, write_if_changed
 
     folder = output or invocation.root / EMITTED
     texts = [(hub, render(invocation, hub, pull_config)) for hub in chosen(invocation, wanted)]
-    stale = 0
     rows = []
     for hub, text in texts:
         path = folder / f"{hub.name}.yaml"
@@ -75,17 +87,8 @@ def emit(
         changed = not path.is_file() or path.read_text(encoding="utf-8") != text
         if not check:
             write_if_changed(path, text)
-        stale += changed
-        shown = os.path.relpath(path)
-        rows.append({"hub": hub.name, "path": shown, "changed": changed, "changes": lines})
-        if not as_json:
-            verdict = ("would change" if check else "written") if changed else "unchanged"
-            click.echo(f"{shown}: {verdict}")
-            for line in lines:
-                click.echo(f"  {line}")
-    if as_json:
-        echo_json(rows)
-    return 1 if check and stale else 0
+        rows.append({"hub": hub.name, "path": os.path.relpath(path), "changed": changed, "changes": lines})
+    return rows
 
 
 def chosen(invocation: Invocation, wanted: Sequence[str]) -> list[Hub]:

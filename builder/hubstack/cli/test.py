@@ -59,7 +59,7 @@ def _run(invocation: Invocation, inputs: Inputs, engine: Engine, node: str) -> d
     name = invocation.names.node(inputs.fingerprint(node))
     image = engine.load(layout, name) if layout is not None else engine.pull(name)
     try:
-        run_tests(engine, image, inputs.layers(node), hub_test=node in inputs.offered, node=node)
+        run_tests(engine, image, inputs.tested_layers(node), hub_test=node in inputs.offered, node=node)
     except TestFailed as error:
         position, tail, _ = describe(error)
         where = str(position) if position else None
