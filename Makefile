@@ -14,17 +14,12 @@ UNIT := not engine and not registry and not slow
 # Tests give hubstack a registry themselves; they learn from another variable which one is real.
 PYTEST := env -u HUBSTACK_REGISTRY HUBSTACK_TEST_REGISTRY=$(HUBSTACK_REGISTRY) HUBSTACK_TEST_CA_BUNDLE=$(CA_BUNDLE) $(BIN)/pytest
 
-# End-to-end tests that have not been seen to pass on a quiet machine yet: `make soak`, until they have.
-SOAK := $(addprefix tests/engine/,test_demo.py test_kill.py test_reproducible.py test_run.py test_verify_real.py) \
-  $(addprefix tests/promises/test_promise_,2_nothing_changed.py 3_only_what_changed.py 4_killed_and_run_again.py \
-  5_immutable_tags.py 7_secrets.py 9_as_the_hub_runs_it.py)
-
 export HUBSTACK_REGISTRY PYTHON
 # Without bytecode each start of hubstack would compile it anew.
 unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
-.PHONY: help demo everything test soak check lint unit format bench setup venv lock stop status clean
+.PHONY: help demo everything test check lint unit format bench setup venv lock stop status clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s%s\n' "$$name" "$$text"; done
@@ -36,10 +31,7 @@ everything: setup ## the same for every stack and every hub
 	$(HUBSTACK) build --push --profiles dist/everything
 
 test: setup lint ## every test, with real builds on a real engine and a real registry
-	$(PYTEST) $(addprefix --ignore=,$(SOAK))
-
-soak: setup ## the end-to-end tests that take longest: real kills, two runs at once, the demo's own stacks
-	$(PYTEST) $(SOAK)
+	$(PYTEST)
 
 check: venv lint unit ## the fast part of test: format, lint, types, unit tests; no engine
 
