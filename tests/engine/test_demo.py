@@ -25,7 +25,7 @@ from hubstack.oci import ImageConfig
 from hubstack.registry import Registry
 
 from tests.engine.workbench import NO_ENGINE, Json, Work, docker
-from tests.unit.test_kubespawner import KUBECONFIG, started
+from tests.promises.test_promise_6_only_the_image import KUBECONFIG, started
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(3600)]
 
