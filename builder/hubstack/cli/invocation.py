@@ -95,7 +95,9 @@ class Invocation:
     def engine(self, builder: str = "") -> Docker:
         from hubstack.engine import Docker
 
-        return Docker(scratch=self.store.folder / "tmp", ca_bundle=self.ca_bundle, builder=builder)
+        engine = Docker(scratch=self.store.folder / "tmp", ca_bundle=self.ca_bundle, builder=builder)
+        self._open.callback(engine.close)
+        return engine
 
 
 def parse_prefix(text: str) -> ImageRef:
