@@ -11,7 +11,6 @@ import contextlib
 import io
 import os
 import re
-import secrets
 import shutil
 import socket
 import sys
@@ -66,8 +65,8 @@ class Engine(Protocol):
     def load(self, layout: Layout, name: ImageRef) -> str:
         """Give the daemon the image of an OCI layout; the image's id.
 
-        Its tag is that of ``name`` with something of this run's own: two runs at once may bring two images of one node,
-        and the daemon forgets an image whose name goes to another.
+        Its tag is that of ``name`` and the beginning of the digest: two runs at once may bring two images of one node, and
+        the daemon forgets an image whose name goes to another.
         """
         ...
 
@@ -98,7 +97,6 @@ class Docker:
     ca_bundle: Path | None = None
     builder: str = ""
     limits: command.Limits = field(default_factory=command.Limits)
-    _loaded: list[ImageRef] = field(default_factory=list)
 
     @cached_property
     def _client(self) -> DockerClient:
@@ -152,20 +150,13 @@ class Docker:
             return self._load(layout, name, whole=True)
 
     def _load(self, layout: Layout, name: ImageRef, *, whole: bool) -> str:
-        name = name.with_tag(f"{name.tag}-{secrets.token_hex(4)}")
+        name = name.with_tag(f"{name.tag}-{layout.manifest.digest.hex[:12]}")
         with tempfile.TemporaryFile(dir=self.scratch) as archive:
             write_archive(archive, layout, name, whole=whole)
             archive.seek(0)
             with _asking(f"load {name}"):
                 images = self._client.images.load(archive)
-        self._loaded.append(name)
         return str(images[0].id)
-
-    def close(self) -> None:
-        """Have the daemon forget what it was given: layouts have it, and the build cache has its filesystem layers."""
-        while self._loaded:
-            with contextlib.suppress(EngineError), _asking("remove an image"):  # somebody has: it is gone
-                self._client.images.remove(str(self._loaded.pop()))
 
     def pull(self, ref: ImageRef) -> str:
         with _asking(f"pull {ref}"):

@@ -18,7 +18,7 @@ from hubstack.model import ImageRef
 from hubstack.oci import Manifest
 from hubstack.registry import Registry
 
-from tests.engine.workbench import Cold, Run, Work, docker, published, tags, with_canary
+from tests.engine.workbench import Cold, Run, Work, docker, tags, with_canary
 
 pytestmark = pytest.mark.engine
 
@@ -36,7 +36,7 @@ def test_the_certificates_are_nowhere(cold: Cold, registry: Registry) -> None:
     ]
     assert [one.args for one in told if cold.canary in one.stdout + one.stderr] == []
     assert cold.canary not in json.dumps(cold.run.events) + cold.run.stderr
-    sinks = [*in_registry(registry, work.prefix), *in_folder(work.folder), *in_engine(registry, work)]
+    sinks = [*in_registry(registry, work.prefix), *in_folder(work.folder), *in_engine(work.prefix)]
     kinds = {kind for kind, _, _ in sinks}
     assert kinds == {"manifest", "config", "filesystem layer", "record", "store", "ConfigMap", "history"}
     assert [(kind, name) for kind, name, content in sinks if canary in content] == []
@@ -101,9 +101,10 @@ def in_folder(folder: Path) -> Iterator[Sink]:
             yield "ConfigMap" if path.parent.name == "out" else "store", str(path), path.read_bytes()
 
 
-def in_engine(registry: Registry, work: Work) -> Iterator[Sink]:
-    """What an engine says of a published image that it has pulled."""
-    for name in {name for name in published(registry, work.prefix) if "/build:" not in name}:
-        docker("pull", "--quiet", f"{work.prefix.host}/{name}")
-        yield "history", name, docker("history", "--no-trunc", "--format=json", f"{work.prefix.host}/{name}").encode()
-        yield "config", name, json.dumps(json.loads(docker("inspect", f"{work.prefix.host}/{name}"))).encode()
+def in_engine(prefix: ImageRef) -> Iterator[Sink]:
+    """What the engine says of the images that it was given."""
+    names = docker("images", "--format={{.Repository}}:{{.Tag}}", f"--filter=reference={prefix}/build").split()
+    assert names
+    for name in names:
+        yield "history", name, docker("history", "--no-trunc", "--format=json", name).encode()
+        yield "config", name, json.dumps(json.loads(docker("inspect", name))).encode()

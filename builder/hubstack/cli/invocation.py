@@ -95,9 +95,7 @@ class Invocation:
     def engine(self, builder: str = "") -> Docker:
         from hubstack.engine import Docker
 
-        engine = Docker(scratch=self.store.folder / "tmp", ca_bundle=self.ca_bundle, builder=builder)
-        self._open.callback(engine.close)
-        return engine
+        return Docker(scratch=self.store.folder / "tmp", ca_bundle=self.ca_bundle, builder=builder)
 
 
 def parse_prefix(text: str) -> ImageRef:
