@@ -12,14 +12,14 @@ HUBSTACK := $(BIN)/hubstack --registry $(HUBSTACK_REGISTRY) $(if $(CA_BUNDLE),--
 DEMO_STACKS := minimal scipy datascience
 UNIT := not engine and not registry and not slow
 # Tests give hubstack a registry themselves; they learn from another variable which one is real.
-PYTEST := env -u HUBSTACK_REGISTRY HUBSTACK_TEST_REGISTRY=$(HUBSTACK_REGISTRY) HUBSTACK_TEST_CA_BUNDLE=$(CA_BUNDLE) $(BIN)/pytest
+PYTEST := env -u HUBSTACK_REGISTRY HUBSTACK_TEST_REGISTRY=$(HUBSTACK_REGISTRY) HUBSTACK_TEST_CA_BUNDLE=$(CA_BUNDLE)
 
 export HUBSTACK_REGISTRY PYTHON
 # Without bytecode each start of hubstack would compile it anew.
 unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
-.PHONY: help demo everything test check lint unit format bench setup venv lock stop status clean
+.PHONY: help demo everything preview test check lint unit format bench setup tools venv lock stop status clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s%s\n' "$$name" "$$text"; done
@@ -30,13 +30,13 @@ demo: setup ## build, test and push three stacks; write a hub's ConfigMap to dis
 everything: setup ## the same for every stack and every hub
 	$(HUBSTACK) build --push --profiles dist/everything
 
-test: setup lint ## every test, with real builds on a real engine and a real registry
-	$(PYTEST)
+test: setup tools lint ## every test, with real builds on a real engine and a real registry
+	$(PYTEST) HUBSTACK_TEST_TOOLS=1 $(BIN)/pytest
 
 check: venv lint unit ## the fast part of test: format, lint, types, unit tests; no engine
 
 unit: venv
-	$(PYTEST) -q --numprocesses=2 -m '$(UNIT)' tests/unit tests/promises
+	$(PYTEST) $(BIN)/pytest -q --numprocesses=2 -m '$(UNIT)' tests/unit tests/promises
 
 lint: venv
 	$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }
@@ -59,12 +59,20 @@ bench: setup ## measure hubstack beside buildx bake and kolla-build
 setup: venv ## what demo and test need: .venv, an engine, a registry, mmdebstrap
 	@builder/machine.sh up
 
+preview: setup ## the hub `demo` on this machine, with what `make demo` builds
+	$(HUBSTACK) build --push $(DEMO_STACKS)
+	$(HUBSTACK) preview demo
+
+# A browser, helm and kubectl: not what hubstack needs, but what its tests drive.
+tools:
+	@builder/tools.sh
+
 venv: ## only .venv, from requirements.lock
 	@builder/venv.sh
 
 # Without a line about where the packages come from: each machine has its own mirror.
 lock: venv ## resolve pyproject.toml's dependencies anew into requirements.lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev --generate-hashes \
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev --extra preview --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 
 stop: ## end the engine and the registry that setup started, and nothing else

@@ -17,6 +17,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TypeAlias
 
+from hubstack.installation import Installation
+
 Value: TypeAlias = str | int | bool | tuple[str, ...]
 """A variable's value, after conversion to the type that its layer declares."""
 
@@ -287,6 +289,7 @@ class Profile:
     default: str = ""  # STACK/VARIANT; empty: the first
     unlisted: bool = False  # "specify an existing image"
     build: bool = False  # "build your own image"
+    previous: bool = False  # each of its stacks' images is offered as it was before its last change, too
     resources: tuple[Resource, ...] = ()
     groups: tuple[str, ...] = ()
     override: Mapping[str, object] = field(default_factory=dict)  # KubeSpawner traits, already typed
@@ -294,10 +297,14 @@ class Profile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retired:
-    """A choice that is no longer built, but still resolves: to ``successor``, a choice's key in the same profile."""
+    """What is no longer offered, but still resolves: to ``successor``.
+
+    A choice's successor is a choice's key in the same profile. Without a key it is a whole profile, whose successor is
+    another profile's slug; choices of a retired profile may be retired as well.
+    """
 
     profile: str
-    key: str
+    key: str = ""
     successor: str
     until: str = ""
 
@@ -313,6 +320,15 @@ class External:
     image: ImageRef
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """An image that no hub offers any more, whatever else says so."""
+
+    digest: Digest
+    reason: str
+    position: Position
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hub:
     """A file under ``profiles/``: a JupyterHub, its ConfigMap and what it offers."""
@@ -321,6 +337,7 @@ class Hub:
     configmap: str
     namespace: str
     follow: str = "latest"  # a channel
+    promoted_from: str = ""  # a hub whose images it takes over when somebody says so, instead of following a channel
     jupyterhub: str = ""  # its release, for the check against the images' single-user servers
     pull_secret: str = ""  # empty: the hub pulls without credentials
     wrap: tuple[str, ...] = ()  # the umbrella chart's keys above z2jh's values, outermost first
@@ -330,6 +347,8 @@ class Hub:
     profiles: tuple[Profile, ...] = ()
     retired: tuple[Retired, ...] = ()
     external: tuple[External, ...] = ()
+    withdrawn: tuple[Withdrawn, ...] = ()  # the project's, and then its own
+    installation: Installation = field(default_factory=Installation)  # what `hubstack hub` alone needs
     source: Source
 
 

@@ -55,6 +55,16 @@ class Inputs:
     def fingerprint(self, node: str) -> Fingerprint:
         return self.identities[node].fingerprint
 
+    def locked(self, distribution: str) -> Mapping[tuple[str, str], str]:
+        """(stack, variant) → the version of a Python distribution that the lock gives the image, where it gives any."""
+        return {
+            (image.variant.stack, image.variant.name): pin.version
+            for image in self.selection.images
+            for node in self.graph.lineage[image.node]
+            for pin in self.rendered[node].pins
+            if pin.name == distribution
+        }
+
     def plan(self, known: Known | None) -> Plan:
         return make_plan(
             self.graph,

@@ -49,20 +49,40 @@ BEFORE: Mapping[str, list[str]] = {  # what a story takes for granted
     "README.md: Add a stack": ["hubstack new layer tools --requires git --apt tmux"],
     "docs/commands.md: `hubstack test`": ["hubstack build minimal layer:octave"],
     "docs/commands.md: `hubstack profiles`": ["hubstack build --push minimal scipy datascience"],
+    "docs/commands.md: `hubstack hub`": ["hubstack build --push minimal scipy datascience"],
+    "docs/commands.md: `hubstack site`": ["hubstack build --push minimal"],
+    "docs/commands.md: `hubstack where`": ["hubstack build --push minimal"],
+    "docs/hubs.md: What changes": ["hubstack build --push minimal scipy datascience"],
     "docs/hubs.md: Writing it": ["hubstack build --push minimal scipy datascience"],
+    "docs/commands.md: `hubstack new`": ["hubstack build --push minimal"],
+    "docs/repositories.md: Where BinderHub can't be changed": ["hubstack build --push minimal"],
 }
 CONTINUES = {"docs/layers.md: A Dockerfile template": "docs/layers.md: Variables"}  # story → the one before it
 CODES = {"hubstack profiles --check": 1}  # nothing was emitted into the example's tree yet
 
 ELSEWHERE = {  # commands that no test here runs, and why
+    "hubstack repo https://github.com/binder-examples/requirements": "git and an engine build it: tests/engine has some",
+    "hubstack repo . --stack scipy/trixie-4.5": "an engine builds it: tests/engine has some",
+    "hubstack repo . --ref main --push": "git and an engine build it: tests/engine has some",
     "make demo": "installs what a machine lacks and builds for minutes; what it calls is run by tests/engine",
     "make test": "is what runs this test",
+    "hubstack profiles demo --diff -": "waits for a ConfigMap on its standard input; tests/unit/test_cli_profiles.py gives it one",
+    "hubstack profiles --promote staging prod": "the example has one hub; tests/unit/test_cli_profiles.py has both",
+    **dict.fromkeys(
+        (
+            "hubstack preview demo",
+            "hubstack preview demo --port 0",
+            "hubstack preview demo --profiles profiles/emitted",
+        ),
+        "stays until Ctrl-C; tests/browser starts one",
+    ),
 }
 NEEDS_AN_INDEX = {  # run with the real one by the test marked `engine`; only parsed, or answered by a fake, here
     "hubstack update",
     "hubstack update --only layer:dask",
     "hubstack update --only numpy",
 }
+OUTPUTS = {"sh /srv/hubstack/contents.sh": "=python\nnumpy\t2.3.5\n=debian\nlibgdal36\t3.10\n"}  # what images hold
 ON_A_REAL_ENGINE = (LAYER,)
 WITH_A_REAL_INDEX = (UPDATE,)
 
@@ -104,7 +124,7 @@ class Reader:
 
     def __post_init__(self) -> None:
         self.env["HUBSTACK_REGISTRY"] = f"{self.registry.host}/x"
-        self.shell = Shell(self.folder, self.registry, TerminalEngine(self.registry))
+        self.shell = Shell(self.folder, self.registry, TerminalEngine(self.registry, outputs=OUTPUTS))
 
     def follow(self, story: Story) -> None:
         if story.name in CONTINUES:

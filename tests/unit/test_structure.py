@@ -35,6 +35,7 @@ PURE = {  # everything up to the plan, and what is made of it: no clock, environ
     "pipeline",
     "schedule",
     "event",
+    "installation",
 }
 EDGES_INSIDE = {"hubstack.lock.update", "hubstack.render.fork"}  # the one verb that asks; the bounded child
 OUTSIDE = {"subprocess", "socket", "urllib", "http", "httpx", "requests", "docker", "datetime", "random", "tempfile"}

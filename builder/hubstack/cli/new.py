@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hubstack.cli.invocation import Invocation, complete_layer, examples, show_warnings
+from hubstack.cli.invocation import Invocation, complete_layer, complete_select, examples, show_warnings
 from hubstack.errors import ProjectError, Severity, UsageError
 
 LAYER = """\
@@ -33,10 +33,11 @@ PIP_TEST = """python -c "from importlib.metadata import version; print(version('
         "hubstack new layer xarray --requires scipy --pip xarray",
         "hubstack new layer htop --apt htop",
         "hubstack new stack climate --layer xarray --layer htop",
+        "hubstack new repository --stack minimal course",
     ),
 )
 def command() -> None:
-    """A layer or a stack to start from, that passes check."""
+    """A layer or a stack that passes check, or a repository of notebooks, to start from."""
 
 
 @command.command("layer", short_help="A folder under layers/, with package files and a test.")
@@ -106,6 +107,54 @@ def new_stack(invocation: Invocation, name: str, layers: tuple[str, ...]) -> Non
         if why := project.layers[layer].draft:
             click.echo(f"{layer} is a draft ({why}): so is {name}, and is built only when it is named.", err=True)
     _say_next(f"hubstack run {name}", "then offer it: under a profile's `stacks`, in profiles/")
+
+
+@command.command("repository", short_help="A folder of notebooks that any BinderHub builds on a stack.")
+@click.option(
+    "--stack",
+    required=True,
+    metavar="NAME",
+    shell_complete=complete_select,
+    help="STACK/VARIANT, or a STACK that has one variant: published.",
+)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.pass_obj
+def new_repository(invocation: Invocation, stack: str, folder: Path) -> None:
+    """A folder DIR whose binder/Dockerfile begins with the stack's published image, by its digest.
+
+    Every repo2docker builds it, also one whose BinderHub knows nothing of stacks.
+    """
+    from hubstack.repository.template import repository_files
+
+    name, image = _published(invocation, stack)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already", hint="Name a folder that is new or empty.")
+    for path, text in repository_files(folder.resolve().name, name, image).items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        click.echo(target)
+    _say_next(f"hubstack repo {folder}", "commit it, and push it to where a hub can read it")
+
+
+def _published(invocation: Invocation, stack: str) -> tuple[str, str]:
+    """The STACK/VARIANT that ``stack`` means, and its image as name:tag@digest. Raises UsageError."""
+    from dataclasses import replace
+
+    from hubstack.pipeline import prepare
+    from hubstack.spelling import enumerate_words
+
+    inputs = prepare(invocation.project, invocation.lock, [stack])
+    variants = list(dict.fromkeys(image.variant.id for image in inputs.selection.images))
+    if len(variants) != 1:
+        hint = f"Choose {enumerate_words(variants)}." if variants else "Name a stack, not a layer."
+        raise UsageError(f"{stack} is {len(variants)} images", hint=hint)
+    image = inputs.selection.images[0]
+    ref = invocation.names.published(image.variant.stack, image.variant.name, inputs.fingerprint(image.node))
+    digest = invocation.connect().head(ref)
+    if digest is None:
+        raise UsageError(f"{ref} is not published yet", hint=f"Run hubstack build --push {variants[0]}")
+    return variants[0], str(replace(ref, digest=digest))
 
 
 def _title(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
@@ -11,34 +11,40 @@ from pydantic import ConfigDict, Field
 
 from hubstack.errors import Problem, ProjectError
 from hubstack.files.form import FileForm, Form, fill, filled
+from hubstack.files.installation import InstallationForm
+from hubstack.files.offer import (
+    Entry,
+    ExternalForm,
+    RetiredForm,
+    WithdrawnForm,
+    entries,
+    external_faults,
+    repeated,
+    retired_faults,
+)
 from hubstack.files.scalar import (
     Channel,
     DnsName,
-    Fault,
     Flag,
     KeyName,
-    Kind,
+    Name,
     Prose,
     Regex,
     Some,
     Text,
     Unique,
     choice,
-    dns_name,
-    parse_image,
     scalar,
     text,
     unfit,
 )
 from hubstack.files.trait import parse_traits, trait_faults, trait_schemas
-from hubstack.model import External, Hub, ImageRef, Key, Position, Profile, Resource, Retired, Source
-from hubstack.spelling import did_you_mean, quote
+from hubstack.model import External, Hub, Key, Profile, Resource, Retired, Source, Withdrawn
 from hubstack.value import TRUE
 from hubstack.yamlfile import Data, Document, merge
 
 _STACKS = re.compile(r"[a-z0-9*?\[\]!-]+(?:/[A-Za-z0-9._+~*?\[\]!-]+)?")
 _VARIANT = re.compile(r"[a-z0-9-]+/[A-Za-z0-9._+~-]+")
-_DATE = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
 
 
 def _stacks(value: object) -> str:
@@ -55,24 +61,6 @@ def _variant(value: object) -> str:
     return line
 
 
-def _date(value: object) -> str:
-    line = text(value)
-    if not _DATE.fullmatch(line):
-        raise unfit(line, "a date, as 2026-12-31")
-    return line
-
-
-def _pinned(value: object) -> ImageRef:
-    image = parse_image(text(value))
-    if image.digest is None:
-        raise Fault(f"is {quote(text(value))}, without a digest", "Write name:tag@sha256:….")
-    return image
-
-
-def _secret(value: object) -> str:
-    return "" if value == "none" else dns_name(value)
-
-
 class Keys(StrEnum):
     PLAIN = "plain"
     PREFIXED = "prefixed"
@@ -87,16 +75,6 @@ class ConfigMapForm(Form):
         (),
         description="An umbrella chart's keys above those of Zero to JupyterHub, outermost first, as `[jupyterhub]`.",
     )
-
-
-class InstallationForm(Form):
-    """What the hub is."""
-
-    jupyterhub: Text = Field("", description="Its JupyterHub's release, compared with the one in the images.")
-    pull_secret: Annotated[str, Kind(_secret, {"type": "string", "title": "Kubernetes name or `none`"})] = Field(
-        "", description="The secret that it pulls images with. `none`: without credentials."
-    )
-    image_prefix: Text = Field("", description="Its BinderHub's `image_prefix`. What people build begins with it.")
 
 
 def _add_traits(schema: dict[str, Any]) -> None:
@@ -134,33 +112,15 @@ class ProfileForm(Form):
     build: Flag = Field(
         default=False, description="Whether people may have an image built from a repository. Needs `unlisted`."
     )
+    previous: Flag = Field(
+        default=False,
+        description="Whether each stack's image is offered a second time as it was before its last change, under the key "
+        "`<key>-previous`. Nodes then pull both beforehand.",
+    )
     resources: tuple[ResourceForm, ...] = Field((), description="Sizes to choose from.")
     groups: Unique[Text] = Field((), description="The groups that see it. Without any, everybody does.")
     override: dict[str, Any] = Field(
         {}, description="KubeSpawner's traits for its servers.", json_schema_extra=_add_traits
-    )
-
-
-class RetiredForm(Form):
-    """A choice that is offered no more. Saved servers that name it get its successor."""
-
-    profile: KeyName = Field(description="The profile's slug.")
-    key: KeyName = Field(description="The choice's key, as the ConfigMap had it.")
-    successor: KeyName = Field(description="The key of the choice that takes its place.")
-    until: Annotated[str, scalar("date", _date, f"^{_DATE.pattern}$")] = Field(
-        "", description="When it may go. For people."
-    )
-
-
-class ExternalForm(Form):
-    """An image that is offered without being built here."""
-
-    profile: KeyName = Field(description="The slug of the profile that offers it, behind its stacks.")
-    key: KeyName = Field(description="Stays the same once people have used it.")
-    title: Prose = Field(description="What people read in the launcher.")
-    description: Prose = Field("", description="One line more for them.")
-    image: Annotated[ImageRef, Kind(_pinned, {"type": "string", "title": "image with digest"})] = Field(
-        description="As `name:tag@sha256:…`."
     )
 
 
@@ -182,6 +142,11 @@ class HubForm(FileForm):
     follow: Channel = Field(
         "latest", description="The channel it offers: one of hubstack.yaml's, or a dated one to stay on."
     )
+    promoted_from: Name = Field(
+        "",
+        description="Another hub, whose images it has instead of a channel's: those of that hub's ConfigMap at the time "
+        "of the last `hubstack profiles --promote`.",
+    )
     hub: InstallationForm = Field(InstallationForm(), description="What is known of its installation.")
     keys: Annotated[Keys, choice(Keys)] = Field(
         Keys.PLAIN,
@@ -194,58 +159,39 @@ class HubForm(FileForm):
     profiles: Annotated[tuple[ProfileForm, ...], Some] = Field(
         (), description="What its launcher shows, in this order."
     )
-    retired: tuple[RetiredForm, ...] = Field((), description="Choices that are gone and still resolve.")
+    retired: tuple[RetiredForm, ...] = Field((), description="Choices and profiles that are gone and still resolve.")
     external: tuple[ExternalForm, ...] = Field((), description="Images offered without being built here.")
+    withdrawn: tuple[WithdrawnForm, ...] = Field(
+        (), description="Images that are never offered again. A hub's list adds to the defaults' list."
+    )
 
     def faults(self, document: Document) -> Iterator[Problem]:
         source, slugs = document.source, []
-        for index, profile in _entries(document.data, "profiles"):
+        for index, profile in entries(document.data, "profiles"):
             slugs.append(profile.get("slug"))
             yield from _profile_faults(profile, source, ("profiles", index))
-        yield from _repeated(_entries(document.data, "profiles"), ("slug",), source, "profiles")
-        for name in ("retired", "external"):
-            yield from _repeated(_entries(document.data, name), ("profile", "key"), source, name)
-            for index, entry in _entries(document.data, name):
-                yield from _profile_known(entry, [str(slug) for slug in slugs], source, (name, index))
+        yield from repeated(entries(document.data, "profiles"), ("slug",), source, "profiles")
+        if known := [str(slug) for slug in slugs]:  # the defaults needn't have any
+            yield from retired_faults(document.data, known, source)
+            yield from external_faults(document.data, known, source)
         yield from _empty_profiles(document)
 
 
-_Entry = Mapping[str, Data]
 _Path = tuple[Key, ...]
-
-
-def _entries(data: Data, name: str) -> Iterator[tuple[int, _Entry]]:
-    """The mappings of the list under ``name``. These checks read the data itself, since forms may be half filled."""
-    items = data.get(name) if isinstance(data, dict) else None
-    for index, item in enumerate(items if isinstance(items, list) else ()):
-        if isinstance(item, dict):
-            yield index, item
 
 
 def _is_true(value: Data) -> bool:
     return isinstance(value, str) and value.lower() in TRUE
 
 
-def _repeated(entries: Iterable[tuple[int, _Entry]], fields: _Path, source: Source, *path: Key) -> Iterator[Problem]:
-    seen: dict[tuple[Data, ...], Position] = {}
-    for index, entry in entries:
-        names = tuple(entry.get(str(field)) for field in fields)
-        position = source.at(*path, index, fields[-1])
-        if not all(isinstance(name, str) for name in names):
-            continue
-        if (first := seen.setdefault(names, position)) != position:
-            what = f"the {fields[-1]} {quote(str(names[-1]))} stands here and in {first}"
-            yield Problem(position=position, what=what, remedy="Rename one of them.")
-
-
-def _profile_faults(profile: _Entry, source: Source, path: _Path) -> Iterator[Problem]:
+def _profile_faults(profile: Entry, source: Source, path: _Path) -> Iterator[Problem]:
     if _is_true(profile.get("build")) and not _is_true(profile.get("unlisted")):
         what = "build needs unlisted: the launcher shows the one only beside the other"
         yield Problem(position=source.at(*path, "build"), what=what, remedy="Write `unlisted: true`, too.")
     override = profile.get("override")
     yield from trait_faults(override if isinstance(override, dict) else {}, source, (*path, "override"))
-    resources = list(_entries(dict(profile), "resources"))
-    yield from _repeated(resources, ("key",), source, *path, "resources")
+    resources = list(entries(dict(profile), "resources"))
+    yield from repeated(resources, ("key",), source, *path, "resources")
     defaults = [index for index, resource in resources if _is_true(resource.get("default"))]
     for index in defaults[1:]:
         first = source.at(*path, "resources", defaults[0], "default")
@@ -256,20 +202,10 @@ def _profile_faults(profile: _Entry, source: Source, path: _Path) -> Iterator[Pr
         yield from trait_faults(traits, source, (*path, "resources", index))
 
 
-def _profile_known(entry: _Entry, slugs: list[str], source: Source, path: _Path) -> Iterator[Problem]:
-    slug = entry.get("profile")
-    if isinstance(slug, str) and slug not in slugs:
-        what = f"no profile has the slug {quote(slug)}{did_you_mean(slug, slugs)}"
-        yield Problem(position=source.at(*path, "profile"), what=what, remedy="It must be one of this hub's.")
-    if path[0] == "retired" and entry.get("successor") is not None and entry.get("successor") == entry.get("key"):
-        what = "a retired choice can't be its own successor"
-        yield Problem(position=source.at(*path, "successor"), what=what, remedy="Name the choice that takes its place.")
-
-
 def _empty_profiles(document: Document) -> Iterator[Problem]:
     """A launcher whose profile offers no image shows a blank page (hub.md, 0.6)."""
-    external = {entry.get("profile") for _, entry in _entries(document.data, "external")}
-    for index, profile in _entries(document.data, "profiles"):
+    external = {entry.get("profile") for _, entry in entries(document.data, "external")}
+    for index, profile in entries(document.data, "profiles"):
         if not profile.get("stacks") and profile.get("slug") not in external:
             what = "this profile offers no image"
             remedy = "Give it stacks, or an image under `external`."
@@ -292,6 +228,7 @@ def parse_hub(document: Document, *, name: str, defaults: Document | None) -> Hu
     if defaults is None:
         parse_defaults(document)
         return None
+    inherited = tuple(_inherited(defaults, document))
     document = merge(defaults, document)
     form = filled(HubForm, document)
     assert form.configmap is not None  # it is required
@@ -301,16 +238,30 @@ def parse_hub(document: Document, *, name: str, defaults: Document | None) -> Hu
         namespace=form.configmap.namespace,
         wrap=form.configmap.wrap,
         follow=form.follow,
+        promoted_from=form.promoted_from,
         jupyterhub=form.hub.jupyterhub,
         pull_secret=form.hub.pull_secret,
         image_prefix=form.hub.image_prefix,
+        installation=form.hub.installation(),
         prefixed_keys=form.keys is Keys.PREFIXED,
         unlisted_regex=form.unlisted_regex,
         profiles=tuple(_profile(profile) for profile in form.profiles),
         retired=tuple(Retired(**retired.model_dump()) for retired in form.retired),
         external=tuple(External(**{**external.model_dump(), "image": external.image}) for external in form.external),
+        withdrawn=(*inherited, *_withdrawn(form, document)),
         source=document.source,
     )
+
+
+def _inherited(defaults: Document, document: Document) -> Iterator[Withdrawn]:
+    """What the defaults withdraw and a hub's own list would hide: it was withdrawn for every hub."""
+    if isinstance(document.data, dict) and document.data.get("withdrawn") is not None:
+        yield from _withdrawn(fill(HubForm, defaults, partial=True)[0], defaults)
+
+
+def _withdrawn(form: HubForm, document: Document) -> Iterator[Withdrawn]:
+    for index, one in enumerate(form.withdrawn):
+        yield Withdrawn(digest=one.digest, reason=one.reason, position=document.source.at("withdrawn", index))
 
 
 def _profile(form: ProfileForm) -> Profile:
@@ -322,6 +273,7 @@ def _profile(form: ProfileForm) -> Profile:
         default=form.default,
         unlisted=form.unlisted,
         build=form.build,
+        previous=form.previous,
         resources=tuple(_resource(resource) for resource in form.resources),
         groups=form.groups,
         override=parse_traits(form.override),

@@ -9,14 +9,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 
 from hubstack.errors import Problem, Severity
-from hubstack.hub.choice import IMAGE, Offer, resolve_offers
-from hubstack.hub.configmap import EMITTED, Emitted, Past, render_configmap, size_problems
+from hubstack.hub.choice import IMAGE, Offer, all_known, resolve_offers, retired_profiles
+from hubstack.hub.configmap import Emitted, render_configmap, size_problems
 from hubstack.hub.expression import expression_faults, is_image_prefix
 from hubstack.hub.key import LABEL_LENGTH, key_fault, puller_name
 from hubstack.hub.profiles import values
+from hubstack.hub.retired import retired_problems, vanished, vanished_problems
 from hubstack.model import Digest, Fingerprint, Graph, Hub, ImageRef, Position, Project
 from hubstack.names import Names
 from hubstack.spelling import CONTROL, did_you_mean, enumerate_words, quote
@@ -37,23 +37,54 @@ def check_hubs(project: Project, graph: Graph, emitted: Mapping[str, Emitted] | 
     return list(dict.fromkeys(problems))
 
 
+def check_hub(project: Project, graph: Graph, hub: Hub, emitted: Emitted | None) -> list[Problem]:
+    """The same of one hub: its faults also where they stand in other files, and its own file's warnings."""
+    here = hub.source.path
+    shared = [one for one in _same_configmap(project.hubs.values()) if one.position.path == here]
+    problems = _hub_problems(project, graph, hub, emitted)
+    return list(dict.fromkeys([*shared, *(one for one in problems if _is_error(one) or one.position.path == here)]))
+
+
 def _hub_problems(project: Project, graph: Graph, hub: Hub, emitted: Emitted | None) -> list[Problem]:
     offers, unresolved = resolve_offers(project, graph, hub, emitted)
     problems = [
         *_channel_problems(hub, project.settings.channels),
+        *_promotion_problems(hub, project.hubs),
+        *_withdrawn_problems(hub),
         *unresolved,
         *_choice_problems(hub, offers),
         *_expression_problems(hub),
     ]
-    if not _has_error(unresolved):  # what is only spelt wrong there would be missed here
-        problems += [*_retired_problems(hub, offers), *_vanished(hub, offers, emitted or Emitted())]
-    if not _has_error(problems):
+    if all_known(project, graph, hub, emitted):  # what is only spelt wrong there would be missed here
+        problems += retired_problems(hub, offers)
+        problems += vanished_problems(hub, vanished(hub, offers, emitted or Emitted()))
+    if not any(map(_is_error, problems)):
         problems += _size_problems(project, hub, offers)
     return problems
 
 
-def _has_error(problems: Iterable[Problem]) -> bool:
-    return any(problem.severity is Severity.ERROR for problem in problems)
+def release_problems(hub: Hub, offers: Iterable[Offer], releases: Mapping[tuple[str, str], str]) -> Iterator[Problem]:
+    """Choices with another major release of JupyterHub than the hub's own, with which a server may not get on.
+
+    ``releases``: (stack, variant) → the locked version of ``jupyterhub`` in its image; of the others nothing is known.
+    """
+    for one in {offer.id: offer for offer in offers}.values():
+        release = releases.get((one.stack, one.variant), "")
+        if hub.jupyterhub and release and _major(release) != _major(hub.jupyterhub):
+            yield Problem(
+                position=hub.source.at("hub", "jupyterhub"),
+                what=f"{one.id} brings JupyterHub {release}, and this hub runs {hub.jupyterhub}",
+                remedy="Lock the hub's release in that stack, or correct this line.",
+                severity=Severity.WARNING,
+            )
+
+
+def _major(release: str) -> str:
+    return release.partition(".")[0]
+
+
+def _is_error(problem: Problem) -> bool:
+    return problem.severity is Severity.ERROR
 
 
 def _same_configmap(hubs: Iterable[Hub]) -> Iterator[Problem]:
@@ -78,11 +109,41 @@ def _channel_problems(hub: Hub, channels: Sequence[str]) -> Iterator[Problem]:
         )
 
 
+def _promotion_problems(hub: Hub, hubs: Mapping[str, Hub]) -> Iterator[Problem]:
+    position = hub.source.at("promoted_from")
+    seen, source = {hub.name}, hub.promoted_from
+    if source and source not in hubs:
+        what = f"unknown hub {quote(source)}{did_you_mean(source, hubs)}"
+        yield Problem(position=position, what=what, remedy=f"There are {enumerate_words(hubs, 'and')}.")
+    while source in hubs:
+        if source in seen:
+            what = "this hub's images come from itself" if source == hub.name else f"{quote(source)} is in a circle"
+            yield Problem(position=position, what=what, remedy="Let one hub follow a channel.")
+            return
+        seen.add(source)
+        source = hubs[source].promoted_from
+
+
+def _withdrawn_problems(hub: Hub) -> Iterator[Problem]:
+    """Of what the files name. What the registry names, ``hub.pull`` compares."""
+    withdrawn = {one.digest: one for one in hub.withdrawn}
+    for index, one in enumerate(hub.external):
+        if one.image.digest in withdrawn:
+            entry = withdrawn[one.image.digest]
+            yield Problem(
+                position=hub.source.at("external", index, "image"),
+                what=f"{one.image} is withdrawn ({entry.position}: {entry.reason})",
+                remedy="Name another image, or retire the choice.",
+            )
+
+
 # --- choices -----------------------------------------------------------------------------------------------------------
 
 
 def _choice_problems(hub: Hub, offers: tuple[Offer, ...]) -> Iterator[Problem]:
-    numbers = {profile.slug: index for index, profile in reversed(list(enumerate(hub.profiles)))}
+    numbers = {
+        profile.slug: index for index, profile in reversed(list(enumerate((*hub.profiles, *retired_profiles(hub)))))
+    }
     live = [one for one in offers if not one.retired]
     for one in offers:
         yield from _key_problems(one, numbers[one.profile])
@@ -171,60 +232,6 @@ def _expression_problems(hub: Hub) -> Iterator[Problem]:
             hub.unlisted_regex, image_prefix=hub.image_prefix, built=built and prefix_is_good
         ):
             yield Problem(position=position, what=f"the regular expression {fault}", remedy=remedy)
-
-
-# --- keys that were given out ------------------------------------------------------------------------------------------
-
-
-def _retired_problems(hub: Hub, offers: tuple[Offer, ...]) -> Iterator[Problem]:
-    for index, entry in enumerate(hub.retired):
-        ours = [one for one in offers if one.profile == entry.profile]
-        live = [one.key for one in ours if not one.retired]
-        if entry.successor in live:
-            continue
-        if any(one.key == entry.successor for one in ours):
-            what = f"successor {quote(entry.successor)} is retired itself"
-        else:
-            what = f"unknown successor {quote(entry.successor)}{did_you_mean(entry.successor, live)}"
-        remedy = f"Keys in {entry.profile}: {', '.join(live)}."
-        yield Problem(position=hub.source.at("retired", index, "successor"), what=what, remedy=remedy)
-
-
-def _vanished(hub: Hub, offers: tuple[Offer, ...], emitted: Emitted) -> Iterator[Problem]:
-    """A saved server keeps what its user chose, and KubeSpawner raises KeyError where that is gone."""
-    places = {profile.slug: index for index, profile in enumerate(hub.profiles)}
-    for slug, options in emitted.profiles.items():
-        if slug not in places:
-            yield Problem(
-                position=hub.source.at("profiles"),
-                what=f"profile {quote(slug)} is gone, and servers that were saved with it will not start",
-                remedy="Put it back under this slug (its title may change), "
-                f"or take it out of {EMITTED}/{hub.name}.yaml when no server has it.",
-            )
-            continue
-        position = hub.source.at("profiles", places[slug], "stacks")
-        for option, choices in options.items():
-            now = _keys(offers, slug, option)
-            for key, past in choices.items():
-                if now and key not in now and not past.retired:
-                    yield _gone(now, slug, key, past, position)
-
-
-def _gone(now: Mapping[str, Offer], slug: str, key: str, past: Past, position: Position) -> Problem:
-    live = {name: one for name, one in now.items() if not one.retired}
-    same_title = [name for name, one in live.items() if one.title == past.title]
-    near = get_close_matches(key, live, n=1, cutoff=0.5)
-    default = [name for name, one in live.items() if one.default]
-    successor = next(iter((*same_title, *near, *default)))
-    return Problem(
-        position=position,
-        what=f"choice {quote(key)} of profile {quote(slug)} is gone, and servers that were saved with it will not start",
-        remedy=f"Write under `retired:` the line `- {{profile: {slug}, key: {key}, successor: {successor}}}`.",
-    )
-
-
-def _keys(offers: Iterable[Offer], slug: str, option: str) -> dict[str, Offer]:
-    return {one.key: one for one in offers if one.profile == slug and one.option == option}
 
 
 def _size_problems(project: Project, hub: Hub, offers: tuple[Offer, ...]) -> tuple[Problem, ...]:

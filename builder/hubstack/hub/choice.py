@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -10,7 +11,7 @@ from hubstack.errors import Problem, ProjectError, Severity
 from hubstack.graph import drafts
 from hubstack.hub.configmap import Emitted, retired_title
 from hubstack.hub.key import key_of, number_keys, numbers_given
-from hubstack.model import Graph, Hub, Image, ImageRef, Position, Profile, Project, Value, Variable
+from hubstack.model import Graph, Hub, Image, ImageRef, Position, Profile, Project, Retired, Value, Variable
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 from hubstack.value import value_text
 
@@ -18,6 +19,7 @@ _MANY = 8  # names that an error lists before it says that there are more
 
 
 IMAGE = "image"  # fancy-profiles builds images for an option of this key alone
+PREVIOUS = "-previous"  # what the key of a previous image ends with
 RESOURCES = "resources"  # after "image", in which order Helm puts them and KubeSpawner obeys them
 
 
@@ -36,6 +38,7 @@ class Offer:
     external: ImageRef | None = None
     override: Mapping[str, object] = field(default_factory=dict)  # of resources; an image's comes from the registry
     retired: bool = False  # another key for what succeeded it
+    previous: bool = False  # the stack's image before its last change; hub.previous says which one that is
     position: Position  # in the hub's file, of what brought it here
     texts: tuple[tuple[str, Position], ...]  # what title and description are made of, and where each was written
 
@@ -70,9 +73,42 @@ def resolve_offers(
         if hub.prefixed_keys:
             images = _numbered(images, past, profile, hub.source.at("profiles", index, "stacks"), problems)
         images = _with_default(images, profile, hub.source.at("profiles", index, "default"), problems)
+        images = _with_previous(images) if profile.previous else images
         live = [*images, *_resources(hub, index)]
         found += [*live, *_aliases(hub, profile, live, past)]
+    for profile, entry, position in _retired_profiles(hub):
+        live = [one for one in found if one.profile == entry.successor and not one.retired]
+        live = [replace(one, profile=profile.slug, retired=True, position=position) for one in live]
+        found += [*live, *_aliases(hub, profile, live, past)]
     return tuple(found), tuple(problems)
+
+
+def all_known(project: Project, graph: Graph, hub: Hub, emitted: Emitted | None) -> bool:
+    """Whether each pattern of ``hub`` matches something, or did when it was last given something.
+
+    Then no choice is missing only because a name is spelt wrong.
+    """
+    shelf, past = _Shelf.of(project, graph), emitted or Emitted()
+
+    def was_there(profile: Profile, pattern: str) -> bool:
+        stack, _, variant = pattern.partition("/")
+        keys = [re.sub("^[0-9]{3,}-", "", key) for key in past.choices(profile.slug, IMAGE)]
+        if variant in ("", "*"):
+            return any(f"{key}-".startswith(f"{key_of(stack, None)}-") for key in keys)
+        return key_of(stack, None if variant == "default" else variant) in keys
+
+    return all(
+        shelf.matching(pattern) or was_there(profile, pattern) for profile in hub.profiles for pattern in profile.stacks
+    )
+
+
+def built(offers: Sequence[Offer]) -> list[Offer]:
+    """The stacks' variants among ``offers``, each where it stands first."""
+    found: dict[str, Offer] = {}
+    for one in offers:
+        if one.stack:
+            found.setdefault(one.id, one)
+    return [*found.values()]
 
 
 # --- what patterns mean ------------------------------------------------------------------------------------------------
@@ -245,6 +281,16 @@ def _with_default(live: Sequence[Offer], profile: Profile, position: Position, p
     return [replace(one, default=one is chosen) for one in live]
 
 
+def _with_previous(live: Sequence[Offer]) -> list[Offer]:
+    """Each stack's choice, and behind it the same as it was before: also where Helm sorts, for the key begins alike."""
+    result: list[Offer] = []
+    for one in live:
+        title = f"{one.title}, previous"
+        before = replace(one, key=f"{one.key}{PREVIOUS}", title=title, default=False, previous=True)
+        result += [one, before] if one.stack else [one]
+    return result
+
+
 def _no_default(live: Sequence[Offer], profile: Profile, position: Position) -> Problem:
     ids = [one.id for one in live]
     near = did_you_mean(profile.default, ids)
@@ -275,3 +321,21 @@ def _aliases(hub: Hub, profile: Profile, live: Sequence[Offer], past: Emitted) -
             position=position,
             texts=((title, position), (until, position)),
         )
+
+
+def retired_profiles(hub: Hub) -> tuple[Profile, ...]:
+    """Profiles that are gone and that saved servers still name: each is its successor under the old slug, so that it
+    gives no more than the successor does. They stand behind all others, since launchers can't hide any.
+    """
+    return tuple(profile for profile, _, _ in _retired_profiles(hub))
+
+
+def _retired_profiles(hub: Hub) -> Iterator[tuple[Profile, Retired, Position]]:
+    profiles = {profile.slug: profile for profile in hub.profiles}
+    for index, entry in enumerate(hub.retired):
+        if not entry.key:
+            successor = profiles[entry.successor]
+            title = retired_title(entry.profile, successor.title)
+            until = f"Until {entry.until}" if entry.until else ""
+            profile = replace(successor, slug=entry.profile, title=title, description=until)
+            yield profile, entry, hub.source.at("retired", index)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubstack.errors import Problem, ProjectError, Severity
-from hubstack.model import Hub, Position
+from hubstack.model import Hub, ImageRef, Position
 from hubstack.spelling import quote
 
 EMITTED = "profiles/emitted"
@@ -36,6 +36,7 @@ class Past:
     title: str
     image: str = ""  # empty: the choice is of an option that sets none
     retired: bool = False
+    previous: bool = False  # what the choice named that its key begins with, before that one's last change
 
     @property
     def own_title(self) -> str:
@@ -184,36 +185,55 @@ def load_emitted(root: Path, hub: Hub) -> Emitted | None:
     return parse_configmap(path.read_text(encoding="utf-8"), f"{EMITTED}/{hub.name}.yaml") if path.is_file() else None
 
 
-def parse_configmap(text: str, path: str) -> Emitted:
-    """The choices of a ConfigMap that hubstack wrote; ``path`` is for messages. Raises ProjectError."""
+_FROM_GIT = "Take it from git again; or remove it, and nobody checks that saved servers still start."
+
+
+def parse_configmap(text: str, path: str, remedy: str = _FROM_GIT) -> Emitted:
+    """The choices of a ConfigMap that hubstack wrote; ``path`` and ``remedy`` are for messages. Raises ProjectError.
+
+    What a cluster adds to it, it may have: ``kubectl get configmap NAME -o yaml`` is read as well.
+    """
     import yaml
 
     try:
-        values = yaml.safe_load(yaml.safe_load(text)["data"][_VALUES])
-        while "singleuser" not in values:  # an umbrella chart's keys stand above, one in the other
-            (values,) = values.values()
-        retired = values.get("custom", {}).get("imageStacks", {}).get("retired", {})
-        profiles = values["singleuser"]["profileList"]
-        return Emitted(profiles={one["slug"]: _options(one, retired.get(one["slug"], {})) for one in profiles})
+        values = chart_values(text)
+        marks = values.get("custom", {}).get("imageStacks", {})
+        return Emitted(profiles={one["slug"]: _options(one, marks) for one in values["singleuser"]["profileList"]})
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         problem = Problem(
             position=Position(path=path),
             what="this is not a ConfigMap that hubstack wrote",
-            remedy="Take it from git again; or remove it, and nobody checks that saved servers still start.",
+            remedy=remedy,
         )
         raise ProjectError([problem]) from error
 
 
-def _options(profile: Any, retired: Any) -> dict[str, dict[str, Past]]:
+def chart_values(text: str) -> dict[str, Any]:
+    """What the JupyterHub chart gets of a ConfigMap that ``parse_configmap`` can read."""
+    import yaml
+
+    values: dict[str, Any] = yaml.safe_load(yaml.safe_load(text)["data"][_VALUES])
+    while "singleuser" not in values:  # an umbrella chart's keys stand above, one in the other
+        (values,) = values.values()
+    return values
+
+
+def _options(profile: Any, marks: Any) -> dict[str, dict[str, Past]]:
+    retired, previous = (marks.get(mark, {}).get(profile["slug"], {}) for mark in ("retired", "previous"))
     return {
-        name: {key: _past(choice, retired=key in retired.get(name, ())) for key, choice in option["choices"].items()}
+        name: {
+            key: _past(choice, retired=key in retired.get(name, ()), previous=key in previous.get(name, ()))
+            for key, choice in option["choices"].items()
+        }
         for name, option in profile["profile_options"].items()
     }
 
 
-def _past(choice: Any, *, retired: bool) -> Past:
+def _past(choice: Any, *, retired: bool, previous: bool) -> Past:
     image = choice.get("kubespawner_override", {}).get("image", "")
-    return Past(title=choice["display_name"], image=image, retired=retired)
+    if image:
+        ImageRef.parse(image)
+    return Past(title=choice["display_name"], image=image, retired=retired, previous=previous)
 
 
 # --- comparing ---------------------------------------------------------------------------------------------------------

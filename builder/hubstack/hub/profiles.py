@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from hubstack.hub.choice import IMAGE, RESOURCES, Offer
+from hubstack.hub.choice import IMAGE, RESOURCES, Offer, retired_profiles
 from hubstack.hub.expression import ANY_IMAGE
 from hubstack.model import Hub, ImageRef, Profile
 
@@ -30,8 +30,11 @@ for _profile in c.KubeSpawner.profile_list:
 def values(hub: Hub, offers: Sequence[Offer], images: Images) -> dict[str, object]:
     """Helm values, under the umbrella chart's keys where the hub has any."""
     ours: dict[str, object] = {} if hub.prefixed_keys else {"order": _keys(offers)}
-    if retired := _keys([one for one in offers if one.retired]):
-        ours["retired"] = retired
+    for mark, marked in {
+        "retired": [one for one in offers if one.retired],
+        "previous": [one for one in offers if one.previous and not one.retired],
+    }.items():
+        ours |= {mark: _keys(marked)} if marked else {}
     result: dict[str, object] = {"custom": {"imageStacks": ours}} if ours else {}
     result["singleuser"] = {
         "image": _image_fields(hub, offers, images),
@@ -54,7 +57,7 @@ def profile_list(hub: Hub, offers: Sequence[Offer], images: Images) -> list[dict
             kubespawner_override=dict(profile.override),
             profile_options=_options(hub, profile, [one for one in offers if one.profile == profile.slug], images),
         )
-        for index, profile in enumerate(hub.profiles)
+        for index, profile in enumerate((*hub.profiles, *retired_profiles(hub)))
     ]
 
 

@@ -6,15 +6,15 @@ never offered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hubstack.errors import Problem, ProjectError, RegistryDenied, RegistryError
-from hubstack.hub.choice import Offer
+from hubstack.hub.choice import Offer, built
 from hubstack.hub.profiles import Images
 from hubstack.model import Digest, Fingerprint, Hub, ImageRef
 from hubstack.names import FINGERPRINT_LABEL, Names
-from hubstack.oci import CONFIG_LIMIT_BYTES, ImageConfig, Manifest
+from hubstack.oci import CONFIG_LIMIT_BYTES, ImageConfig
 from hubstack.registry import Registry
 
 
@@ -34,32 +34,87 @@ class Pull:
         Raises ProjectError with every choice that the hub could not pull, and RegistryError.
         """
         registry = self.client(self.names.prefix.host)
-        built = [offer for offer in offers if offer.stack]
-        channels = {offer.id: self.names.channel(offer.stack, offer.variant, hub.follow) for offer in built}
+        stacks = built(offers)
+        channels = {offer.id: self.names.channel(offer.stack, offer.variant, hub.follow) for offer in stacks}
+        there = self._heads(hub, [*channels.values(), *(expected[one.stack, one.variant] for one in stacks)])
+        problems = [*self._missing(hub, stacks, channels, there), *self._missing_external(hub, offers)]
+        if problems:
+            raise ProjectError(problems)
+        found: dict[tuple[str, str], ImageRef] = {}
+        for offer in stacks:
+            digest, name = there[channels[offer.id]], expected[offer.stack, offer.variant]
+            assert digest is not None  # _missing has seen to it
+            if there[name] != digest:
+                name = self._own_name(registry, offer, channels[offer.id].with_digest(digest))
+            found[offer.stack, offer.variant] = replace(name, digest=digest)
+        return self._not_withdrawn(hub, offers, found)
+
+    def fixed(self, hub: Hub, offers: Sequence[Offer], images: Images) -> Images:
+        """``images`` as they are, for every offer that is built here: what a promotion gave.
+
+        Raises ProjectError with every choice that the hub could not pull, and RegistryError.
+        """
+        there = self._named(hub, [images[one.stack, one.variant] for one in built(offers)])
+        problems = [*self._missing_fixed(hub, offers, images, there), *self._missing_external(hub, offers)]
+        if problems:
+            raise ProjectError(problems)
+        return self._not_withdrawn(hub, offers, images)
+
+    def usable(self, hub: Hub, refs: Iterable[ImageRef]) -> frozenset[ImageRef]:
+        """Those of some published images that are still there under their names, and not withdrawn."""
+        withdrawn = {one.digest for one in hub.withdrawn}
+        return self._named(hub, [ref for ref in refs if ref.digest not in withdrawn])
+
+    def _named(self, hub: Hub, refs: Iterable[ImageRef]) -> frozenset[ImageRef]:
+        """Those whose tag is there and names their digest: so only what ``publish`` has named, which is tested."""
+        tags = {ref: ref.with_tag(ref.tag) for ref in refs}
+        there = self._heads(hub, tags.values())
+        return frozenset(ref for ref, tag in tags.items() if there[tag] == ref.digest)
+
+    def _heads(self, hub: Hub, refs: Iterable[ImageRef]) -> dict[ImageRef, Digest | None]:
         try:
-            there = registry.heads([*channels.values(), *(expected[one.stack, one.variant] for one in built)])
+            return self.client(self.names.prefix.host).heads(refs)
         except RegistryDenied as error:
             raise RegistryDenied(
                 f"{hub.name} could not pull: {error.message}",
                 hint="Let everybody read it, or give the hub's own credentials with --pull-config.",
                 code=error.code,
             ) from None
-        problems = [*self._missing(hub, built, channels, there), *self._missing_external(hub, offers)]
+
+    def _not_withdrawn(self, hub: Hub, offers: Sequence[Offer], images: Images) -> Images:
+        withdrawn = {one.digest: one for one in hub.withdrawn}
+        problems = []
+        for offer in built(offers):
+            ref = images[offer.stack, offer.variant]
+            if ref.digest in withdrawn:
+                entry = withdrawn[ref.digest]
+                problems.append(
+                    Problem(
+                        position=offer.position,
+                        what=f"{offer.id} is {ref} now, which is withdrawn ({entry.position}: {entry.reason})",
+                        remedy="Publish a newer one (`hubstack update`, `hubstack build --push "
+                        f"{offer.id}`), or remove it here and retire its key.",
+                    )
+                )
         if problems:
             raise ProjectError(problems)
-        found: dict[tuple[str, str], ImageRef] = {}
-        for offer in built:
-            digest, name = there[channels[offer.id]], expected[offer.stack, offer.variant]
-            assert digest is not None  # _missing has seen to it
-            if there[name] != digest:
-                name = self._own_name(registry, offer, channels[offer.id].with_digest(digest))
-            found[offer.stack, offer.variant] = replace(name, digest=digest)
-        return found
+        return images
+
+    def _missing_fixed(
+        self, hub: Hub, offers: Sequence[Offer], images: Images, there: frozenset[ImageRef]
+    ) -> Iterator[Problem]:
+        for offer in built(offers):
+            if (ref := images[offer.stack, offer.variant]) not in there:
+                yield Problem(
+                    position=offer.position,
+                    what=f"{offer.id} can't be pulled as {hub.name} would: {ref} is not there",
+                    remedy=f"Promote what is there: `hubstack profiles --promote {hub.promoted_from or 'HUB'} {hub.name}`.",
+                )
 
     def _missing(
-        self, hub: Hub, built: Sequence[Offer], channels: dict[str, ImageRef], there: dict[ImageRef, Digest | None]
+        self, hub: Hub, offers: Sequence[Offer], channels: dict[str, ImageRef], there: dict[ImageRef, Digest | None]
     ) -> Iterator[Problem]:
-        for offer in {offer.id: offer for offer in built}.values():
+        for offer in offers:
             if there[channels[offer.id]] is None:
                 yield Problem(
                     position=offer.position,
@@ -78,10 +133,7 @@ class Pull:
 
     def _own_name(self, registry: Registry, offer: Offer, ref: ImageRef) -> ImageRef:
         """The immutable name of the older image that a channel names: its config's label holds the fingerprint."""
-        manifest = registry.manifest(ref)
-        if manifest is not None and manifest.is_index:
-            manifest = registry.manifest(ref.with_digest(manifest.manifests[0].digest))
-        fingerprint = self._label(registry, ref, manifest)
+        fingerprint = fingerprint_of(registry, ref)
         name = self.names.published(offer.stack, offer.variant, fingerprint) if fingerprint else None
         if name is None or registry.head(name) != ref.digest:
             raise RegistryError(
@@ -90,11 +142,16 @@ class Pull:
             )
         return name
 
-    def _label(self, registry: Registry, ref: ImageRef, manifest: Manifest | None) -> Fingerprint | None:
-        if manifest is None or manifest.config is None:
-            return None
-        content = registry.blob(ref, manifest.config.digest, limit_bytes=CONFIG_LIMIT_BYTES)
-        try:
-            return Fingerprint(ImageConfig.parse(content).labels.get(FINGERPRINT_LABEL, ""))
-        except ValueError:
-            return None  # none of ours
+
+def fingerprint_of(registry: Registry, ref: ImageRef) -> Fingerprint | None:
+    """What the label in an image's config says, in an index's first platform's; None where it is none of ours."""
+    manifest = registry.manifest(ref)
+    if manifest is not None and manifest.is_index:
+        manifest = registry.manifest(ref.with_digest(manifest.manifests[0].digest))
+    if manifest is None or manifest.config is None:
+        return None
+    content = registry.blob(ref, manifest.config.digest, limit_bytes=CONFIG_LIMIT_BYTES)
+    try:
+        return Fingerprint(ImageConfig.parse(content).labels.get(FINGERPRINT_LABEL, ""))
+    except ValueError:
+        return None

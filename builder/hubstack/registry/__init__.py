@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -34,6 +34,7 @@ from hubstack.registry.transport import Answer, Deadlines, Request, Transport, r
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_GRACE_S = 1.0  # for what is under way when another request has failed
 THREADS = 8  # more are not quicker: httpx and the registry's own speed are the bound
 TAGS_LIMIT_BYTES = 64 << 20
 RECORD_LIMIT_BYTES = 16 << 20
@@ -324,7 +325,9 @@ def _together(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Res
     if len(items) < 3:
         return [work(item) for item in items]
     pool = ThreadPoolExecutor(max_workers=min(THREADS, len(items)))
+    asked = [pool.submit(work, item) for item in items]
     try:
-        return list(pool.map(work, items))
+        return [one.result() for one in asked]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+        wait([one for one in asked if not one.cancelled()], timeout=_GRACE_S)  # for connections to be given back
