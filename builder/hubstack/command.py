@@ -54,6 +54,8 @@ def run(
     Raises CommandFailed for an exit code other than 0, DeadlineExceeded, Cancelled, and EngineError where the program
     is not there.
     """
+    if cancel is not None and cancel.is_set():
+        raise Cancelled
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     with _started(argv, env, stdin) as child:
         try:
