@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
-START_MS = 120_000
+START_MS = 60_000
 
 
 @dataclass
@@ -53,8 +54,8 @@ class Launcher:
         """In a new notebook; what stands below the cell when it has ended."""
         self.page.locator(".jp-LauncherCard[data-category=Notebook]").first.click()
         notebook = self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
-        indicator = notebook.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]")
-        expect(indicator).to_be_visible(timeout=START_MS)  # until then JupyterLab still moves the focus
+        idle = self.page.get_by_role("button", name=re.compile(r"^Python 3 .*\| Idle$"))
+        expect(idle).to_be_visible(timeout=START_MS)  # until then JupyterLab may still load the cell anew
         cell = notebook.locator(".cm-content").first
         cell.fill(text)
         expect(cell).to_have_text(text)

@@ -67,6 +67,10 @@ def hub(tree: Work, demo: Path, repositories: Path) -> Iterator[Preview]:
 def test_a_choice_is_started_runs_a_cell_and_is_stopped(page: Page, hub: Preview, screens: Path) -> None:
     launcher = Launcher(page)
     hub.log_in(page, "ada")
+    page.screenshot(path=screens / "launcher.png")
+    launcher.open()
+    page.screenshot(path=screens / "launcher-choices.png")
+    launcher.open()
     launcher.choose("Minimal")
     launcher.submit.click()
     launcher.wait_for_lab()

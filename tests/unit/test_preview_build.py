@@ -6,16 +6,21 @@ import asyncio
 import re
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from hubstack.errors import CommandFailed, HubstackError
+from hubstack.graph import resolve
+from hubstack.hub.choice import offers
 from hubstack.hub.expression import ANY_IMAGE
 from hubstack.preview.build import Builds, Event
 from hubstack.preview.options import LOCAL_PREFIX, Options
 from hubstack.preview.source import address, image_name
+from hubstack.preview.stack import as_json, find_stacks, parse
+from hubstack.project import load_project
+from hubstack.repository.choice import Offer
 
 STACK = "127.0.0.1:5000/hubstack/minimal:1"
 
@@ -44,8 +49,10 @@ class Engine:
         image: str,
         on_line: Callable[[str], None],
         cancel: threading.Event | None,
+        offers: Sequence[Offer],
         ca_bundle: Path | None,
     ) -> str:
+        assert stack_image in {one.image for one in offers}
         on_line(f"FROM {stack_image}")
         if self.hold is not None:
             assert self.hold.wait(10)
@@ -93,6 +100,7 @@ def builds(engine: Engine, repositories: Path) -> Builds:
         binder_port=4,
         repositories=f"{repositories}/{{repo}}",
         stack_image=STACK,
+        stacks=tuple(as_json(Offer(name=name, image=image)) for name, image in (("small", "host/s:1"), ("own", STACK))),
     )
     return Builds(options=options, images=engine, build_repository=engine.build)
 
@@ -225,3 +233,19 @@ def test_different_repositories_have_different_images() -> None:
     }
     assert len(names) >= 3
     assert all(re.match(ANY_IMAGE, name) for name in names)
+
+
+def test_repositories_may_choose_among_the_stacks_that_the_launcher_shows() -> None:
+    project, _ = load_project(Path(__file__).parents[2])
+    hub, graph = project.hubs["demo"], resolve(project)
+    keys = [one.key for one in offers(project, graph, hub) if one.profile == "python" and one.option == "image"]
+    choices = {key: {"kubespawner_override": {"image": f"host/{key}:1"}} for key in keys[:2]}
+    shown = [{"slug": "python", "profile_options": {"image": {"choices": choices}}}]
+    stacks = find_stacks(hub, project, graph, shown, None)
+    assert [(one.name, one.image) for one in stacks] == [
+        ("minimal/default", "host/minimal:1"),
+        ("scipy/trixie-4.5", "host/scipy-trixie-4-5:1"),
+    ]
+    assert stacks[1].python == "3.13"
+    assert "scipy" in stacks[1].provides
+    assert [parse(as_json(one)) for one in stacks] == [*stacks]

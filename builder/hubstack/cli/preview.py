@@ -85,12 +85,17 @@ def _options(
     state: Path,
 ) -> Options:
     from hubstack.cli.profiles import chosen
+    from hubstack.graph import resolve
+    from hubstack.hub.configmap import load_emitted
     from hubstack.preview.launcher import as_shown, stack_image
     from hubstack.preview.options import GITHUB, LOCAL_PREFIX, Options
     from hubstack.preview.session import new_password
+    from hubstack.preview.stack import as_json, find_stacks
 
     (hub,) = chosen(invocation, [name])
     shown = as_shown(_values(invocation, hub, profiles))
+    emitted = load_emitted(invocation.root, hub)
+    stacks = find_stacks(hub, invocation.project, resolve(invocation.project), shown, emitted)
     port, hub_port, proxy_port, binder_port = ports
     return Options(
         project=str(invocation.root),
@@ -104,6 +109,7 @@ def _options(
         image_prefix=hub.image_prefix or LOCAL_PREFIX,
         ca_bundle=str(invocation.ca_bundle or ""),
         stack_image=stack_image(shown),
+        stacks=tuple(map(as_json, stacks)),
         profiles=tuple(shown),
     )
 

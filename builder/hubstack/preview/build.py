@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,9 @@ from hubstack.errors import Cancelled, CommandFailed, HubstackError
 from hubstack.preview.options import Options
 from hubstack.preview.report import tell
 from hubstack.preview.source import address, image_name
+from hubstack.preview.stack import parse
 from hubstack.repository.checkout import find_source
+from hubstack.repository.choice import Offer
 
 Event = dict[str, str]
 LAST_LINES = 10
@@ -39,6 +41,7 @@ class BuildRepository(Protocol):
         image: str,
         on_line: Callable[[str], None],
         cancel: threading.Event | None,
+        offers: Sequence[Offer],
         ca_bundle: Path | None,
     ) -> str: ...
 
@@ -116,7 +119,9 @@ class Builds:
         bundle = Path(options.ca_bundle) if options.ca_bundle else None
         source = await asyncio.to_thread(find_source, url, ref, ca_bundle=bundle)
         stack = await asyncio.to_thread(self.images.pull, options.stack_image, on_line("waiting"))
-        image = image_name(options.image_prefix, url, repo, source.commit, stack)
+        stacks = [parse(one) for one in options.stacks]
+        below = " ".join([stack, *(one.image for one in stacks)])
+        image = image_name(options.image_prefix, url, repo, source.commit, below)
         if await asyncio.to_thread(self.images.has, image):
             tell(f"{repo} at {ref}: built before, {image}")
             build.add("waiting", f"Neither {repo} nor the stack has changed: nothing to build")
@@ -131,6 +136,7 @@ class Builds:
             image=image,
             on_line=on_line("building"),
             cancel=self.cancel,
+            offers=stacks,
             ca_bundle=bundle,
         )
         build.add("pushing", "Not pushed: servers run on the engine that has built it")

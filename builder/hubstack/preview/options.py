@@ -28,6 +28,7 @@ class Options:
     image_prefix: str = LOCAL_PREFIX  # what the names of built images begin with
     ca_bundle: str = ""  # certificates for fetching and building
     stack_image: str = ""  # what repositories are built on; empty: the hub builds none
+    stacks: tuple[Mapping[str, Any], ...] = ()  # what a repository may choose instead, the smallest first
     profiles: tuple[Mapping[str, Any], ...] = ()  # KubeSpawner's profile_list, in the launcher's order
 
     @property
@@ -41,4 +42,5 @@ class Options:
     @classmethod
     def of_environment(cls) -> Options:
         fields = json.loads(Path(os.environ[VARIABLE]).read_text(encoding="utf-8"))
-        return cls(**{**fields, "profiles": tuple(fields["profiles"])})
+        lists = {name: tuple(fields[name]) for name in ("profiles", "stacks")}
+        return cls(**{**fields, **lists})

@@ -21,8 +21,8 @@ def address(template: str, repo: str) -> str:
     return template.format(repo=f"{owner}/{name.removesuffix('.git')}")
 
 
-def image_name(prefix: str, url: str, repo: str, commit: str, stack: str) -> str:
-    """As BinderHub names what it builds; another commit or another stack (its id) is another name."""
+def image_name(prefix: str, url: str, repo: str, commit: str, below: str) -> str:
+    """As BinderHub names what it builds; another commit or another image ``below`` it is another name."""
     escaped = _ESCAPED.sub(lambda match: f"-{ord(match[0]):02x}", repo.lower())
-    identity = hashlib.sha256(f"{url} {stack}".encode()).hexdigest()
+    identity = hashlib.sha256(f"{url} {below}".encode()).hexdigest()
     return f"{prefix}{escaped}-{identity[:12]}:{commit}"
