@@ -30,7 +30,7 @@ demo: setup ## build, test and push three stacks; write a hub's ConfigMap to dis
 everything: setup ## the same for every stack and every hub
 	$(HUBSTACK) build --push --profiles dist/everything
 
-test: setup tools lint ## every test, with real builds on a real engine and a real registry
+test: tools lint ## every test, with real builds on a real engine and a real registry
 	$(PYTEST) HUBSTACK_TEST_TOOLS=1 $(BIN)/pytest
 
 check: venv lint unit ## the fast part of test: format, lint, types, unit tests; no engine
@@ -63,9 +63,9 @@ preview: setup ## the hub `demo` on this machine, with what `make demo` builds
 	$(HUBSTACK) build --push $(DEMO_STACKS)
 	$(HUBSTACK) preview demo
 
-# A browser, helm and kubectl: not what hubstack needs, but what its tests drive.
-tools:
-	@builder/tools.sh
+# With a browser, helm and kubectl, which hubstack doesn't need, but its tests drive.
+tools: venv
+	@builder/machine.sh up tools
 
 venv: ## only .venv, from requirements.lock
 	@builder/venv.sh

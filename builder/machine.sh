@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# machine.sh up | stop | status: a container engine, a registry on loopback and mmdebstrap, for a machine that has none.
+# machine.sh up [tools] | stop | status: a container engine, a registry on loopback and mmdebstrap, for a machine that has
+# none; with `tools` also what tests drive.
 # What answers already is used as it is. What is missing comes from Debian's packages, and is started from here
 # because a container or a small VM may have no systemd. `stop` ends what `up` started, and nothing else.
 set -euo pipefail
 # shellcheck source=builder/step.sh
 source "$(dirname "${BASH_SOURCE[0]}")/step.sh"
+# shellcheck source=builder/tools.sh
+source "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 
+TOOLS=${2:-}
 REGISTRY=${HUBSTACK_REGISTRY:-127.0.0.1:5000/hubstack} # HOST:PORT/PREFIX, as `hubstack --registry` takes it
 ADDRESS=${REGISTRY%%/*}
 CONTAINERD_SOCKET=/run/containerd/containerd.sock
@@ -58,6 +62,7 @@ missing_packages() {
     have mmdebstrap || echo mmdebstrap
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
     have git || echo git
+    [ -z "$TOOLS" ] || missing_tools
 }
 
 # The mirror is the one that this machine uses already: apt itself says which, for both forms of its sources.
@@ -108,7 +113,7 @@ install_packages() {
 }
 
 install_missing() {
-    local packages names remedy=("as root: $ROOT/builder/machine.sh up")
+    local packages names remedy=("as root: $ROOT/builder/machine.sh up${TOOLS:+ $TOOLS}")
     read -r -d '' -a packages < <(missing_packages) || true
     [ ${#packages[@]} != 0 ] || return 0
     names=${packages[*]%%/*}
@@ -283,9 +288,10 @@ up() {
     fi
     engine_answers || refuse_an_engine_that_is_elsewhere_or_forbidden
     install_missing
+    [ -z "$TOOLS" ] || have_helm || step "helm and kubectl" tools.log fetch_helm
     if ! engine_answers; then
         may_be_root || fail "the engine is not running; to start it takes root" \
-            "as root: $ROOT/builder/machine.sh up" "and then, as root: usermod --append --groups docker $(id -un)"
+            "as root: $ROOT/builder/machine.sh up${TOOLS:+ $TOOLS}" "and then, as root: usermod --append --groups docker $(id -un)"
         step "starting the engine" machine.log start_engine_or_again
     fi
     if loopback && ! registry_answers; then step "starting a registry on $ADDRESS" machine.log start_registry; fi
@@ -330,5 +336,5 @@ case ${1:-} in
         "$1"
         ;;
     status) status ;;
-    *) fail "usage: machine.sh up | stop | status" ;;
+    *) fail "usage: machine.sh up [tools] | stop | status" ;;
 esac

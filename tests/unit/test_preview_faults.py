@@ -78,12 +78,16 @@ class Remaining(Containers):
 
 
 def test_only_what_a_killed_preview_left_is_removed(tmp_path: Path) -> None:
-    killed = tmp_path / "killed"
-    killed.mkdir()
-    (killed / "alive").touch()  # its lock went with the process
+    killed, other = tmp_path / "hubstack-preview-1", tmp_path / "papers"
+    for folder in (killed, other):
+        folder.mkdir()
+        (folder / "alive").touch()  # its lock went with the process
     with state_folder() as running:
-        engine = Remaining({"a": str(running), "b": str(killed), "c": str(tmp_path / "gone")})
-        assert remove_left(engine) == 2
+        labels = {"a": running, "b": killed, "c": tmp_path / "gone", "d": other}
+        engine = Remaining({one: str(folder) for one, folder in labels.items()})
+        assert remove_left(engine) == 3
+        assert other.exists()
+        assert not killed.exists()
         assert engine.folders == {"a": str(running)}
     assert not running.exists()
     assert remove_left(engine) == 1

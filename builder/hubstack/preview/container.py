@@ -122,8 +122,11 @@ class Containers:
             )
         try:
             self._run(container, server)
-        except BaseException:
+        except BaseException as error:
             self.remove(str(container.id))
+            if isinstance(error, EngineError) and "executable file not found" in error.message:
+                message = f"{server.image} is no image for a hub: it has no {server.command[0]}"
+                raise EngineError(message) from None
             raise
         return str(container.id)
 
@@ -147,10 +150,6 @@ class Containers:
             except docker.errors.NotFound:
                 return 1
         return None if state["Running"] else int(state["ExitCode"])
-
-    def last_words(self, container_id: str) -> str:
-        with asking("read a container's log"):
-            return self._last_words(self._client.containers.get(container_id))
 
     def _last_words(self, container: Container) -> str:
         lines = container.logs(tail=_LAST_LINES).decode(errors="replace").splitlines()

@@ -26,6 +26,7 @@ from hubstack.preview.report import MARK
 
 NEEDS = ("jupyterhub", "kubespawner", "jupyterhub_fancy_profiles", "configurable_http_proxy")
 HERE = "127.0.0.1"
+_PREFIX = "hubstack-preview-"  # of state folders
 _ALIVE = "alive"  # a file of the state folder, locked as long as the preview runs
 _RUNNING = "JupyterHub is now running"  # what it logs once people can log in
 _LAST_LINES = 10
@@ -74,7 +75,7 @@ def _bind(open_ones: ExitStack, port: int) -> int:
 @contextmanager
 def state_folder() -> Iterator[Path]:
     """A folder that is there as long as the preview, and tells others by a lock that it runs."""
-    folder = Path(tempfile.mkdtemp(prefix="hubstack-preview-"))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
         with (folder / _ALIVE).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -95,9 +96,11 @@ def _alive(folder: str) -> bool:
 
 def remove_left(containers: Containers) -> int:
     """Remove the containers of previews of this project that were killed; how many there were. Raises EngineError."""
-    left = [one for one, folder in containers.left().items() if not _alive(folder)]
-    for one in left:
+    left = {one: Path(folder) for one, folder in containers.left().items() if not _alive(folder)}
+    for one, folder in left.items():
         containers.remove(one)
+        if folder.name.startswith(_PREFIX) and (folder / _ALIVE).is_file():  # a label could say any folder
+            shutil.rmtree(folder, ignore_errors=True)
     return len(left)
 
 
