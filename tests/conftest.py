@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.engine.workbench"]  # here, because pytest takes plugins from the topmost conftest.py only
+pytest_plugins = [
+    "tests.chromium",
+    "tests.engine.workbench",
+]  # here, because pytest takes plugins from the topmost conftest.py only
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,14 +14,13 @@ from pathlib import Path
 
 import pytest
 from hubstack.model import ImageRef
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.engine.workbench import Work, docker
 
 ROOT = Path(__file__).parents[2]
 SCREENS = ROOT / "dist" / "screens"
 BUILD = ("build", "--push", "--json", "minimal", "scipy", "datascience", "--hub", "demo", "--profiles")  # make demo
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]
 ADDRESS = re.compile(r"(http://127\.0\.0\.1:[0-9]+)/ .* password (\S+)\n")
 END_S = 60
 
@@ -89,25 +87,6 @@ def _wait(process: subprocess.Popen[str], work: Work, stderr: Path) -> Preview:
         if match := ADDRESS.fullmatch(line):
             return Preview(process, work.folder.resolve(), stderr, match[1], match[2], "".join(lines[:-1]))
     pytest.fail(f"the preview has ended with {process.wait()}: {stderr.read_text(encoding='utf-8')}")
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        message = "neither chromium nor google-chrome is installed"
-        if os.environ.get("HUBSTACK_TEST_TOOLS"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return path
-
-
-@pytest.fixture(scope="session")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
