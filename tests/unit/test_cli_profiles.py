@@ -22,6 +22,8 @@ from tests.commandline import PROJECTS
 from tests.fakes.registry import Account, FakeRegistry
 from tests.shell import Here, Shell, TerminalEngine
 
+pytestmark = pytest.mark.slow  # whole runs of the command
+
 CONTENTS = "sh /srv/hubstack/contents.sh"
 STAGING = """\
 configmap: {name: staging, namespace: jhub}

@@ -22,6 +22,8 @@ from hubstack.yamlfile import Document, parse_yaml
 from tests.fakes.hubs import EXAMPLE, hub, profile, reference
 from tests.promises.test_promise_6_only_the_image import KUBECONFIG, changed_by, started
 
+pytestmark = pytest.mark.slow  # whole runs of the command
+
 
 @pytest.fixture(autouse=True)
 def _no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,6 +235,7 @@ def tree(size: int) -> Inputs:
     return replace(family.inputs("s" + str(size - 1)), graph=graph, identities=identities)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["nothing there", "everything there"])
 def test_it_grows_with_the_graph_and_no_faster(state: str) -> None:
     def plan_s(size: int) -> float:
