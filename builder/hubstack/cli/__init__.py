@@ -39,7 +39,7 @@ VERBS: Mapping[str, str] = {  # verb → what `hubstack --help` says of it; each
     "where": "Which images have a package.",
     "why": "What a fingerprint is made of, or what changed it.",
     "update": "Refresh hubstack.lock: the only verb that reads a clock or an index.",
-    "new": "A layer or a stack to start from.",
+    "new": "A layer, a stack or a repository to start from.",
     "schema": "JSON Schemas for editors.",
 }
 _THE_MACHINE_S = {  # faults that are no bugs of ours: a full or broken disk, a path that can't be written
