@@ -12,7 +12,7 @@ HUBSTACK := $(BIN)/hubstack --registry $(HUBSTACK_REGISTRY) $(if $(CA_BUNDLE),--
 DEMO_STACKS := minimal scipy datascience
 UNIT := not engine and not registry and not slow
 # Tests give hubstack a registry themselves; they learn from another variable which one is real.
-PYTEST := env -u HUBSTACK_REGISTRY HUBSTACK_TEST_REGISTRY=$(HUBSTACK_REGISTRY) HUBSTACK_TEST_CA_BUNDLE=$(CA_BUNDLE)
+PYTEST := env -u HUBSTACK_REGISTRY HUBSTACK_TEST_REGISTRY=$(HUBSTACK_REGISTRY) HUBSTACK_TEST_CA_BUNDLE=$(CA_BUNDLE) $(BIN)/pytest
 
 export HUBSTACK_REGISTRY PYTHON
 # Without bytecode each start of hubstack would compile it anew.
@@ -31,12 +31,12 @@ everything: setup ## the same for every stack and every hub
 	$(HUBSTACK) build --push --profiles dist/everything
 
 test: tools lint ## every test, with real builds on a real engine and a real registry
-	$(PYTEST) HUBSTACK_TEST_TOOLS=1 $(BIN)/pytest
+	HUBSTACK_TEST_TOOLS=1 $(PYTEST)
 
 check: venv lint unit ## the fast part of test: format, lint, types, unit tests; no engine
 
 unit: venv
-	$(PYTEST) $(BIN)/pytest -q --numprocesses=2 -m '$(UNIT)' tests/unit tests/promises
+	$(PYTEST) -q --numprocesses=2 -m '$(UNIT)' tests/unit tests/promises
 
 lint: venv
 	$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }

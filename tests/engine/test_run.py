@@ -41,7 +41,7 @@ def test_a_layer_that_no_stack_has(settled: Work, registry: Registry) -> None:
 def test_an_image_that_is_built_is_not_built_again(settled: Work) -> None:
     """It is pulled; the folder is mounted; the exit code is the command's."""
     settled.write("note.txt", "from outside\n")
-    done = run_in(settled, "both/loud", "--", "sh", "-c", "id -u; cat /opt/words ~/work/note.txt; exit 7")
+    done = run_in(settled, "both/loud", "--", "sh", "-c", "id -u; cat /opt/words; cd ~/work && cat note.txt; exit 7")
     assert (done.returncode, done.stdout) == (7, "1000\nloud\nfrom outside\n")
     assert done.stderr == ""
     assert not (settled.folder / ".hubstack" / "nodes").exists()
