@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hubstack.cli.invocation import Invocation, complete_hub, echo_json, examples, json_option, show_warnings
+from hubstack.cli.invocation import (
+    Invocation,
+    complete_hub,
+    echo_json,
+    examples,
+    json_option,
+    pull_config_option,
+    show_warnings,
+)
 
 if TYPE_CHECKING:
     from hubstack.hub.delivery import Row
@@ -36,12 +44,7 @@ SHAPES = ("flux", "generator", "helm")  # hub.manifests.Shape, which costs time 
 )
 @click.option("--form", "shape", type=click.Choice(SHAPES), default="flux", show_default=True, help="What is written.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 if something would change.")
-@click.option(
-    "--pull-config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The hub's own credentials: the .dockerconfigjson of its pull secret.",
-)
+@pull_config_option
 @json_option
 @click.pass_obj
 def command(

@@ -164,6 +164,12 @@ def select_argument(*, required: bool = False) -> Callable[[Any], Any]:
     return click.argument("select", metavar=metavar, nargs=-1, required=required, shell_complete=complete_select)
 
 
+pull_config_option = click.option(
+    "--pull-config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The hub's own credentials: the .dockerconfigjson of its pull secret.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable, on stdout.")
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubstack.cli.invocation import Invocation, complete_hub, echo_json, examples, json_option, show_warnings
+from hubstack.cli.invocation import (
+    Invocation,
+    complete_hub,
+    echo_json,
+    examples,
+    json_option,
+    pull_config_option,
+    show_warnings,
+)
 from hubstack.errors import ProjectError, Severity, UsageError
 from hubstack.model import Hub
 
@@ -59,12 +67,7 @@ _MEMORY = ""  # what --diff means without a FILE
     metavar="STAGING PROD",
     help="Give the hub PROD the images that STAGING's ConfigMap names, and show what changes.",
 )
-@click.option(
-    "--pull-config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="The hubs' own credentials: the .dockerconfigjson of their pull secret.",
-)
+@pull_config_option
 @json_option
 @click.pass_obj
 def command(
