@@ -72,7 +72,7 @@ venv: ## only .venv, from requirements.lock
 
 # Without a line about where the packages come from: each machine has its own mirror.
 lock: venv ## resolve pyproject.toml's dependencies anew into requirements.lock
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev --extra preview --generate-hashes \
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --group dev --extra argo --extra preview --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.lock pyproject.toml
 
 stop: ## end the engine and the registry that setup started, and nothing else

@@ -90,7 +90,7 @@ class Hubstack:
 
     def _write_project(self) -> None:
         from hubstack.lock import Lock, render_lock
-        from hubstack.model import Digest
+        from hubstack.reference import Digest
 
         self.folder.mkdir(parents=True, exist_ok=True)
         prefix = self._repository.removesuffix("/build")

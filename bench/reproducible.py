@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 from hubstack.buildx import find_plugin
-from hubstack.model import Fingerprint
+from hubstack.reference import Fingerprint
 from hubstack.store import FOLDER, Store
 
 ROOT = Path(__file__).resolve().parent.parent

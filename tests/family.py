@@ -11,23 +11,10 @@ from dataclasses import dataclass, field
 from hubstack.fingerprint import fingerprints
 from hubstack.graph import needed
 from hubstack.graph.select import Selection
-from hubstack.model import (
-    Graph,
-    Image,
-    ImageRef,
-    Kind,
-    Layer,
-    Node,
-    Position,
-    Project,
-    Rendered,
-    Settings,
-    Source,
-    Stack,
-    Test,
-    Variant,
-)
+from hubstack.model import Graph, Image, Kind, Layer, Node, Project, Rendered, Settings, Stack, Test, Variant
 from hubstack.pipeline import Inputs
+from hubstack.reference import ImageRef
+from hubstack.source import Position, Source
 
 PLATFORM = "linux/amd64"
 

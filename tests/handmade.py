@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hubstack.lock.resolution import PythonInput
-from hubstack.model import Graph, Kind, Layer, Node, Project, Settings, Source, Value, Variable, VariableType
+from hubstack.model import Graph, Kind, Layer, Node, Project, Settings, Value, Variable, VariableType
+from hubstack.source import Source
 
 Chain = Sequence[str]
 

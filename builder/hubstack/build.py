@@ -20,13 +20,14 @@ from hubstack.buildx import Job
 from hubstack.engine import Engine
 from hubstack.errors import Cancelled, EngineError
 from hubstack.event import Event, Finished, Line, Phase, Planned
-from hubstack.model import Digest, Fingerprint, ImageRef, Node
+from hubstack.model import Node
 from hubstack.names import FINGERPRINT_LABEL, Names, tested_tag
 from hubstack.oci import Layout, Manifest
 from hubstack.pipeline import Inputs
 from hubstack.plan import Action, Plan, Step
 from hubstack.publish import Publisher
 from hubstack.record import Record
+from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.schedule import Outcome, Result
 from hubstack.store import Store
 from hubstack.verify import Contents, read_contents, run_tests

@@ -22,7 +22,8 @@ from typing import IO
 from hubstack import command
 from hubstack.bootstrap import make_rootfs
 from hubstack.errors import CommandFailed, EngineError, HubstackError
-from hubstack.model import Position, Rendered, SourceFile
+from hubstack.model import Rendered, SourceFile
+from hubstack.source import Position
 
 SOURCE_DATE_EPOCH = 1767225600  # 2026-01-01: every time stamp in an image; FORMAT in fingerprint.py stands for it
 CA_SECRET = "hubstack-ca"  # noqa: S105 - the name of a BuildKit secret, not a secret

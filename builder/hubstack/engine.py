@@ -27,8 +27,9 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 from hubstack import command
 from hubstack.buildx import Builder, Job, add_file, build, find_plugin
 from hubstack.errors import EngineError
-from hubstack.model import ImageRef, SourceFile
+from hubstack.model import SourceFile
 from hubstack.oci import Layout, canonical_json
+from hubstack.reference import ImageRef
 from hubstack.shell import Shell, ShellEnded
 
 if TYPE_CHECKING:

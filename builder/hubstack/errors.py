@@ -24,7 +24,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hubstack.model import Digest, ImageRef, Position
+from hubstack.reference import Digest, ImageRef
+from hubstack.source import Position
 
 
 class Severity(StrEnum):

@@ -28,7 +28,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hubstack.model import Fingerprint, Graph, Layer, Node, Rendered, SourceFile
+from hubstack.model import Graph, Layer, Node, Rendered, SourceFile
+from hubstack.reference import Fingerprint
 
 FORMAT = 1
 HARNESS = "1"  # part of every test fingerprint: raised when the same test would be run in another way

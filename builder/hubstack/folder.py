@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hubstack.errors import Problem
-from hubstack.model import Position, SourceFile
+from hubstack.model import SourceFile
+from hubstack.source import Position
 from hubstack.spelling import CONTROL, escape, quote
 
 MAX_FILES = 2_000

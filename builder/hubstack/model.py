@@ -10,143 +10,21 @@ docstring says otherwise.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import TypeAlias
 
-from hubstack.installation import Installation
+from hubstack.offer import Hub
+from hubstack.reference import Digest, ImageRef
+from hubstack.source import Position, Source
 
 Value: TypeAlias = str | int | bool | tuple[str, ...]
 """A variable's value, after conversion to the type that its layer declares."""
 
 Raw: TypeAlias = str | tuple[str, ...]
 """A value as written in a file: YAML scalars stay text until their type is known, so that 1.10 stays 1.10."""
-
-Key: TypeAlias = str | int
-"""One step of a path inside a YAML file: a mapping's key or a sequence's index."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
-    """A place in a file; lines and columns count from 1."""
-
-    path: str
-    line: int = 1
-    column: int = 1
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}"
-
-    @property
-    def sort_key(self) -> tuple[str, int, int]:
-        return (self.path, self.line, self.column)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A file, and where in it each of its values stands."""
-
-    path: str
-    positions: Mapping[tuple[Key, ...], Position] = field(default_factory=dict)
-    keys: Mapping[tuple[Key, ...], Position] = field(default_factory=dict)  # of mappings' keys, by the value's path
-
-    def at(self, *keys: Key) -> Position:
-        """The position of the value at ``keys``, or of the nearest enclosing value that is known."""
-        for end in range(len(keys), -1, -1):
-            if (found := self.positions.get(keys[:end])) is not None:
-                return found
-        return Position(path=self.path)
-
-    def key(self, *keys: Key) -> Position:
-        """Where the last of ``keys`` stands itself: the place for a fault in a name and not in its value."""
-        return self.keys.get(keys) or self.at(*keys)
-
-
-# --- images and registries ---------------------------------------------------------------------------------------------
-
-
-class Digest(str):
-    """``sha256:`` and 64 hex digits (OCI image-spec, descriptor.md, "Digests")."""
-
-    __slots__ = ()
-
-    def __new__(cls, text: str) -> Digest:
-        if re.fullmatch(r"sha256:[0-9a-f]{64}", text) is None:
-            raise ValueError(f"not a sha256 digest: {text!r}")
-        return super().__new__(cls, text)
-
-    @property
-    def hex(self) -> str:
-        return self.removeprefix("sha256:")
-
-
-class Fingerprint(str):
-    """64 hex digits: our identity of a node, computed from its inputs."""
-
-    __slots__ = ()
-
-    def __new__(cls, text: str) -> Fingerprint:
-        if re.fullmatch(r"[0-9a-f]{64}", text) is None:
-            raise ValueError(f"not a fingerprint: {text!r}")
-        return super().__new__(cls, text)
-
-    @property
-    def short(self) -> str:
-        """The 12 digits that a published tag carries."""
-        return self[:12]
-
-
-_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    rf"(?:(?P<host>{_HOST})/)?(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
-DEFAULT_HOST = "docker.io"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRef:
-    """``host/repository[:tag][@digest]``, by the grammar of the distribution project's ``reference`` package."""
-
-    host: str
-    repository: str
-    tag: str = ""
-    digest: Digest | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> ImageRef:
-        """The reference that ``text`` means; a name without a host means Docker Hub, as every engine reads it.
-
-        Raises ValueError where ``text`` is none.
-        """
-        match = _REFERENCE.fullmatch(text)
-        if match is None:
-            raise ValueError(f"not an image reference: {text!r}")
-        host, path = match["host"], match["path"]
-        if host is not None and not (set(".:[") & set(host) or host == "localhost"):
-            host, path = None, f"{host}/{path}"  # the first component is a host only if it looks like one
-        if host is None:
-            host, path = DEFAULT_HOST, path if "/" in path else f"library/{path}"
-        digest = Digest(match["digest"]) if match["digest"] else None
-        return cls(host=host, repository=path, tag=match["tag"] or "", digest=digest)
-
-    def __str__(self) -> str:
-        tag = f":{self.tag}" if self.tag else ""
-        digest = f"@{self.digest}" if self.digest else ""
-        return f"{self.host}/{self.repository}{tag}{digest}"
-
-    def with_tag(self, tag: str) -> ImageRef:
-        return replace(self, tag=tag, digest=None)
-
-    def with_digest(self, digest: Digest) -> ImageRef:
-        return replace(self, digest=digest)
-
-    def child(self, name: str) -> ImageRef:
-        return replace(self, repository=f"{self.repository}/{name}", tag="", digest=None)
 
 
 # --- what the project's files say --------------------------------------------------------------------------------------
@@ -266,89 +144,6 @@ class Stack:
     values: Mapping[str, Raw] = field(default_factory=dict)
     matrix: Matrix = field(default_factory=Matrix)
     draft: str = ""  # why it is built only when somebody names it
-    source: Source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
-    """A choice of the hub's ``resources`` option. ``override`` holds KubeSpawner traits, already typed."""
-
-    key: str
-    title: str
-    description: str = ""
-    default: bool = False
-    override: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    slug: str
-    title: str
-    description: str = ""
-    stacks: tuple[str, ...]  # STACK, STACK/VARIANT or a glob; the order is the launcher's
-    default: str = ""  # STACK/VARIANT; empty: the first
-    unlisted: bool = False  # "specify an existing image"
-    build: bool = False  # "build your own image"
-    previous: bool = False  # each of its stacks' images is offered as it was before its last change, too
-    resources: tuple[Resource, ...] = ()
-    groups: tuple[str, ...] = ()
-    override: Mapping[str, object] = field(default_factory=dict)  # KubeSpawner traits, already typed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retired:
-    """What is no longer offered, but still resolves: to ``successor``.
-
-    A choice's successor is a choice's key in the same profile. Without a key it is a whole profile, whose successor is
-    another profile's slug; choices of a retired profile may be retired as well.
-    """
-
-    profile: str
-    key: str = ""
-    successor: str
-    until: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class External:
-    """An image that is offered without being built here. ``image`` carries a digest."""
-
-    profile: str
-    key: str
-    title: str
-    description: str = ""
-    image: ImageRef
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Withdrawn:
-    """An image that no hub offers any more, whatever else says so."""
-
-    digest: Digest
-    reason: str
-    position: Position
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hub:
-    """A file under ``profiles/``: a JupyterHub, its ConfigMap and what it offers."""
-
-    name: str
-    configmap: str
-    namespace: str
-    follow: str = "latest"  # a channel
-    promoted_from: str = ""  # a hub whose images it takes over when somebody says so, instead of following a channel
-    jupyterhub: str = ""  # its release, for the check against the images' single-user servers
-    pull_secret: str = ""  # empty: the hub pulls without credentials
-    wrap: tuple[str, ...] = ()  # the umbrella chart's keys above z2jh's values, outermost first
-    prefixed_keys: bool = False  # True: the order of choices is kept by key prefixes, not by extraConfig
-    image_prefix: str = ""  # BinderHub's; its images must pass the unlisted choice's regular expression
-    unlisted_regex: str = ""  # empty: any image reference with a tag or a digest
-    profiles: tuple[Profile, ...] = ()
-    retired: tuple[Retired, ...] = ()
-    external: tuple[External, ...] = ()
-    withdrawn: tuple[Withdrawn, ...] = ()  # the project's, and then its own
-    installation: Installation = field(default_factory=Installation)  # what `hubstack hub` alone needs
     source: Source
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hubstack.errors import UsageError
-from hubstack.model import Fingerprint, ImageRef, Layout, Settings
+from hubstack.model import Layout, Settings
+from hubstack.reference import Fingerprint, ImageRef
 
 TESTED = "ok-"  # what tags begin with that say that an image has passed its tests
 FINGERPRINT_LABEL = "io.github.hubstack.fingerprint"  # in an image's config: from a digest back to a fingerprint

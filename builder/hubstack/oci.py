@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hubstack.errors import EngineError
-from hubstack.model import Digest
+from hubstack.reference import Digest
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

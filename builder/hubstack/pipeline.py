@@ -15,8 +15,9 @@ from hubstack.graph import needed, resolve
 from hubstack.graph.select import Selection, select
 from hubstack.lock import Demand, Lock, Upstream, missing, pins_for
 from hubstack.lock.resolution import PythonInput
-from hubstack.model import Digest, Fingerprint, Graph, Layer, Project, Rendered
+from hubstack.model import Graph, Layer, Project, Rendered
 from hubstack.plan import Known, Plan, make_plan
+from hubstack.reference import Digest, Fingerprint
 from hubstack.render import render_leniently, render_requirements, upstream_images
 from hubstack.render.template import variables_read
 

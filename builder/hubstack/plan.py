@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 from hubstack.fingerprint import Identity, difference
 from hubstack.graph import needed
-from hubstack.model import Digest, Graph, Image, ImageRef, Node
+from hubstack.model import Graph, Image, Node
 from hubstack.names import Names, node_tag, tested_tag
 from hubstack.record import Record
+from hubstack.reference import Digest, ImageRef
 from hubstack.value import value_text
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from hubstack.buildx import BuildFailed
 from hubstack.event import Event, Finished, Line, Note, Phase, Planned
-from hubstack.model import Position
 from hubstack.plan import Action, Plan
 from hubstack.schedule import Outcome, Result
+from hubstack.source import Position
 from hubstack.verify import ImageTestFailed
 
 _TO_DO = {Action.BLOCKED: "blocked", Action.UNKNOWN: "not asked for"}

@@ -15,7 +15,9 @@ from typing import TypeVar
 from hubstack.errors import Problem, ProjectError, Severity
 from hubstack.files.scalar import Fault, check_name
 from hubstack.folder import Reader
-from hubstack.model import Hub, Layer, Position, Project, Settings, Source, SourceFile, Stack
+from hubstack.model import Layer, Project, Settings, SourceFile, Stack
+from hubstack.offer import Hub
+from hubstack.source import Position, Source
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 from hubstack.yamlfile import Document, parse_yaml
 

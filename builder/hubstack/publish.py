@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from hubstack.errors import RegistryError, TagTaken
-from hubstack.model import Digest, Fingerprint, Image, ImageRef
+from hubstack.model import Image
 from hubstack.names import TESTED, Names
 from hubstack.oci import Layout, Manifest, make_index
 from hubstack.plan import Known, Plan
 from hubstack.record import MEDIA_TYPE, Record, parse_record, record_json
+from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.registry import Registry
 from hubstack.schedule import GOOD, Outcome
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hubstack.fingerprint import Fact
-from hubstack.model import Fingerprint
+from hubstack.reference import Fingerprint
 
 MEDIA_TYPE = "application/vnd.hubstack.record.v1+json"
 

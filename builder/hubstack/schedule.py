@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hubstack.errors import Cancelled, HubstackError
-from hubstack.model import Digest, Graph
+from hubstack.model import Graph
 from hubstack.plan import Action, Step
+from hubstack.reference import Digest
 
 DEFAULT_SECONDS = 30.0  # a node that was never built; only the order of work depends on it
 END_S = 10.0  # longer than command.GRACE_S: by then only a registry or an engine that hangs can hold a worker

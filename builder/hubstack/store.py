@@ -23,10 +23,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hubstack.errors import EngineError
-from hubstack.model import Digest, Fingerprint
 from hubstack.names import node_tag, tested_tag
 from hubstack.oci import Layout, read_layout
 from hubstack.record import Record, parse_record, record_json
+from hubstack.reference import Digest, Fingerprint
 
 FOLDER = ".hubstack"
 

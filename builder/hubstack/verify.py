@@ -15,7 +15,8 @@ from itertools import groupby
 from hubstack.command import printable
 from hubstack.engine import Container, Engine, Execution
 from hubstack.errors import TestFailed
-from hubstack.model import Layer, Position, SourceFile, Test
+from hubstack.model import Layer, SourceFile, Test
+from hubstack.source import Position
 
 HUB_DEADLINE_S = 60
 _FOLDER = "/srv/hubstack"

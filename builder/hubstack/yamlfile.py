@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeAlias
 import yaml
 
 from hubstack.errors import Problem, ProjectError
-from hubstack.model import Key, Position, Source
+from hubstack.source import Key, Position, Source
 from hubstack.spelling import quote
 
 MAX_BYTES = 1024 * 1024

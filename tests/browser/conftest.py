@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hubstack.model import ImageRef
+from hubstack.reference import ImageRef
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.engine.workbench import Work, docker

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from hubstack.errors import EngineError
-from hubstack.model import ImageRef
 from hubstack.preview.container import Containers, Server
+from hubstack.reference import ImageRef
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 

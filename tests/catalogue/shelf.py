@@ -8,8 +8,8 @@ from dataclasses import replace
 from hubstack.catalogue.entry import Entry, Package
 from hubstack.catalogue.origin import Origin
 from hubstack.catalogue.page import Site
-from hubstack.model import Fingerprint
 from hubstack.record import Record
+from hubstack.reference import Fingerprint
 
 from tests.fakes.hubs import EXAMPLE, reference
 

@@ -24,7 +24,7 @@ from hubstack.graph import resolve
 from hubstack.hub.profiles import ORDER_SNIPPET
 from hubstack.lock import Lock, render_lock
 from hubstack.lock.update import Outside, update
-from hubstack.model import Digest, ImageRef
+from hubstack.reference import Digest, ImageRef
 from hubstack.pipeline import demand
 from hubstack.schema import render_formats_doc
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 from hubstack.lock import Lock
-from hubstack.model import Digest, ImageRef
 from hubstack.names import FINGERPRINT_LABEL, Names
 from hubstack.oci import ImageConfig, Layout, read_layout
 from hubstack.pipeline import prepare
 from hubstack.project import load_project
 from hubstack.publish import Publisher
 from hubstack.record import MEDIA_TYPE
+from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 from hubstack.schedule import Outcome, Result
 

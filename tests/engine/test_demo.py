@@ -20,8 +20,8 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from hubstack.model import Digest, ImageRef
 from hubstack.oci import ImageConfig
+from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 
 from tests.engine.workbench import NO_ENGINE, Json, Work, docker

@@ -14,7 +14,6 @@ from pathlib import Path
 import httpx
 import pytest
 from hubstack.errors import RegistryError, TagTaken
-from hubstack.model import Digest, ImageRef
 from hubstack.oci import (
     DOCKER_MANIFEST,
     EMPTY,
@@ -25,6 +24,7 @@ from hubstack.oci import (
     make_index,
     read_layout,
 )
+from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 from hubstack.registry.credentials import anonymous
 

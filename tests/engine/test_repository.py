@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from hubstack.errors import Cancelled
-from hubstack.model import ImageRef
 from hubstack.names import FINGERPRINT_LABEL
+from hubstack.reference import ImageRef
 from hubstack.registry import Registry
 from hubstack.repository.binder import FOLDER, build_image_files, extra_args
 from hubstack.repository.build import STACK_LABEL, build_repository

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from hubstack.buildx import Builder, Job, build, find_plugin
-from hubstack.model import ImageRef, Pin, Rendered, SourceFile
+from hubstack.model import Pin, Rendered, SourceFile
 from hubstack.oci import read_layout
+from hubstack.reference import ImageRef
 from hubstack.render import render
 
 from tests.engine.workbench import docker

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import pytest
 from hubstack.engine import Docker, Execution
-from hubstack.model import ImageRef, SourceFile
+from hubstack.model import SourceFile
+from hubstack.reference import ImageRef
 from hubstack.verify import inside
 
 from tests.engine.workbench import PROJECT

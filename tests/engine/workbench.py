@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from hubstack.buildx import find_plugin
 from hubstack.lock import load_lock, render_lock
-from hubstack.model import Digest, ImageRef
+from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 from hubstack.registry.credentials import anonymous
 

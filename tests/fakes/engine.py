@@ -21,8 +21,9 @@ from pathlib import Path
 from hubstack.buildx import Job, add_file, failure, write_context
 from hubstack.engine import Execution
 from hubstack.errors import Cancelled, EngineError
-from hubstack.model import Digest, ImageRef, SourceFile
+from hubstack.model import SourceFile
 from hubstack.oci import OCI_CONFIG, OCI_MANIFEST, Layout, Manifest, canonical_json, digest_of, read_layout
+from hubstack.reference import Digest, ImageRef
 
 from tests.fakes.layout import LAYER, write_blob, write_index
 from tests.fakes.registry import FakeRegistry

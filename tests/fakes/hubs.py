@@ -8,28 +8,22 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from hubstack.model import (
-    Digest,
-    External,
     Graph,
-    Hub,
     Image,
-    ImageRef,
     Kind,
     Layer,
     Matrix,
     Node,
-    Position,
-    Profile,
     Project,
-    Resource,
-    Retired,
     Settings,
-    Source,
     Stack,
     Variable,
     VariableType,
     Variant,
 )
+from hubstack.offer import External, Hub, Profile, Resource, Retired
+from hubstack.reference import Digest, ImageRef
+from hubstack.source import Position, Source
 
 
 @dataclass(frozen=True, kw_only=True)

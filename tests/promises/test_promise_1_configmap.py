@@ -17,8 +17,8 @@ from hubstack.hub.choice import offers
 from hubstack.hub.configmap import render_configmap
 from hubstack.hub.profiles import values
 from hubstack.hub.pull import Pull
-from hubstack.model import ImageRef
 from hubstack.pipeline import Inputs
+from hubstack.reference import ImageRef
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hubstack.model import ImageRef
+from hubstack.reference import ImageRef
 from hubstack.registry import Registry
 
 from tests.engine.relay import Relay

@@ -7,8 +7,8 @@ import uuid
 from pathlib import Path
 
 import pytest
-from hubstack.model import Digest, ImageRef
 from hubstack.oci import Manifest, make_artifact
+from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 
 from tests.engine.workbench import Work, docker, published, wrap_buildx

@@ -21,7 +21,8 @@ from hubstack.hub.choice import offers
 from hubstack.hub.configmap import render_configmap
 from hubstack.hub.expression import ANY_IMAGE, built_image
 from hubstack.hub.profiles import values
-from hubstack.model import Hub, Matrix
+from hubstack.model import Matrix
+from hubstack.offer import Hub
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hubstack.model import ImageRef
 from hubstack.oci import Manifest
+from hubstack.reference import ImageRef
 from hubstack.registry import Registry
 
 from tests.engine.workbench import Cold, Run, Work, docker, tags, with_canary

@@ -10,9 +10,9 @@ import pytest
 from hubstack.buildx import BuildFailed
 from hubstack.errors import EngineError, TestFailed
 from hubstack.event import Finished, Line, Phase, Planned
-from hubstack.model import Position
 from hubstack.plan import Action
 from hubstack.schedule import Outcome, Result
+from hubstack.source import Position
 
 from tests.fakes.engine import Call
 from tests.fakes.registry import FakeRegistry

@@ -13,7 +13,8 @@ import pytest
 from hubstack.buildx import SOURCE_DATE_EPOCH, Builder, BuildFailed, Job, build, buildx_argv, find_plugin, write_context
 from hubstack.command import Limits
 from hubstack.errors import Cancelled, DeadlineExceeded, EngineError
-from hubstack.model import Position, Rendered, SourceFile
+from hubstack.model import Rendered, SourceFile
+from hubstack.source import Position
 
 from tests.fakes.plugin import write_plugin
 

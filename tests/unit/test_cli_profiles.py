@@ -16,7 +16,7 @@ import yaml
 from hubstack.cli.profiles import emit
 from hubstack.errors import ProjectError, RegistryDenied, UsageError
 from hubstack.hub.configmap import EMITTED
-from hubstack.model import ImageRef
+from hubstack.reference import ImageRef
 
 from tests.commandline import PROJECTS
 from tests.fakes.registry import Account, FakeRegistry

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from hubstack.errors import RegistryDenied, RegistryError
-from hubstack.model import ImageRef
 from hubstack.oci import digest_of
+from hubstack.reference import ImageRef
 from hubstack.registry import Registry
 from hubstack.registry.credentials import Credential, anonymous, credentials_file, docker_credentials
 

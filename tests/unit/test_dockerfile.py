@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from hubstack.errors import Severity
-from hubstack.model import Position
 from hubstack.render.dockerfile import Dockerfile, DockerfileError, parse_dockerfile
 from hubstack.render.rule import Allowed, check_dockerfile
+from hubstack.source import Position
 
 DIGEST = "sha256:" + "7" * 64
 UPSTREAM = "quay.io/jupyter/base-notebook:2026"

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 from hubstack.fingerprint import Fact, difference, fingerprints, test_fingerprint
-from hubstack.model import Bootstrap, Digest, Graph, Layer, Node, Pin, Position, Rendered, SourceFile, Test
+from hubstack.model import Bootstrap, Graph, Layer, Node, Pin, Rendered, SourceFile, Test
+from hubstack.reference import Digest
+from hubstack.source import Position
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from hubstack.errors import ProjectError
 from hubstack.graph import resolve
-from hubstack.model import Graph, Kind, Layer, Project, Settings, Source, Stack, Variable, VariableType
+from hubstack.model import Graph, Kind, Layer, Project, Settings, Stack, Variable, VariableType
+from hubstack.source import Source
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -25,7 +25,7 @@ from hubstack.hub.configmap import (
     write_if_changed,
 )
 from hubstack.hub.profiles import values
-from hubstack.model import Hub
+from hubstack.offer import Hub
 from hypothesis import given
 from hypothesis import strategies as st
 

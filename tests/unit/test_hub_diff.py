@@ -12,8 +12,9 @@ from hubstack.hub.configmap import Emitted, Past, render_configmap
 from hubstack.hub.diff import SHOWN, Change, Kind, compare, diff_json, package_changes, render_diff, with_packages
 from hubstack.hub.profiles import values
 from hubstack.hub.setting import SettingChange, setting_changes
-from hubstack.model import Fingerprint, Hub, ImageRef, Resource
+from hubstack.offer import Hub, Resource
 from hubstack.record import Record
+from hubstack.reference import Fingerprint, ImageRef
 
 from tests.fakes.hubs import EXAMPLE, EXAMPLE_HUB, hub, profile, reference
 

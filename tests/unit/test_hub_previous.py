@@ -8,7 +8,8 @@ from dataclasses import replace
 from hubstack.hub.choice import Offer, offers
 from hubstack.hub.configmap import Emitted, Past
 from hubstack.hub.previous import settle_previous
-from hubstack.model import Digest, Hub, ImageRef, Retired
+from hubstack.offer import Hub, Retired
+from hubstack.reference import Digest, ImageRef
 
 from tests.fakes.hubs import EXAMPLE, hub, profile, reference
 

@@ -15,7 +15,8 @@ from hubstack.hub.choice import Offer, offers
 from hubstack.hub.configmap import Emitted, parse_configmap, render_configmap
 from hubstack.hub.key import number_keys, puller_name
 from hubstack.hub.profiles import ORDER_SNIPPET, profile_list, values
-from hubstack.model import External, Hub, ImageRef, Retired
+from hubstack.offer import External, Hub, Retired
+from hubstack.reference import ImageRef
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator

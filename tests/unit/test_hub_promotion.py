@@ -8,8 +8,9 @@ import pytest
 from hubstack.hub.choice import offers
 from hubstack.hub.configmap import Emitted, Past
 from hubstack.hub.promotion import images_given
-from hubstack.model import Digest, ImageRef, Layout
+from hubstack.model import Layout
 from hubstack.names import Names
+from hubstack.reference import Digest, ImageRef
 
 from tests.fakes.hubs import EXAMPLE, hub, profile, reference
 

@@ -16,7 +16,8 @@ from hubstack.hub.configmap import Emitted, parse_configmap, render_configmap
 from hubstack.hub.previous import settle_previous
 from hubstack.hub.profiles import values
 from hubstack.hub.retired import lines_to_write, vanished
-from hubstack.model import Hub, Resource, Retired, Source
+from hubstack.offer import Hub, Resource, Retired
+from hubstack.source import Source
 from hubstack.yamlfile import Document, parse_yaml
 
 from tests.fakes.hubs import EXAMPLE, hub, profile, reference

@@ -9,7 +9,9 @@ import pytest
 from hubstack.errors import ProjectError, Severity
 from hubstack.lock import Lock, Upstream, load_lock, missing, pins_for, render_lock
 from hubstack.lock.resolution import Package, PythonInput, Resolution, Scope, scopes
-from hubstack.model import Digest, Position, Refresh, Value
+from hubstack.model import Refresh, Value
+from hubstack.reference import Digest
+from hubstack.source import Position
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 from hubstack.errors import UsageError
-from hubstack.model import Fingerprint, ImageRef, Layout, Settings, Source
+from hubstack.model import Layout, Settings
 from hubstack.names import Names
+from hubstack.reference import Fingerprint, ImageRef
+from hubstack.source import Source
 
 FINGERPRINT = Fingerprint("0123456789abcdef" * 4)
 SETTINGS = Settings(registry=ImageRef.parse("registry.example:5000/team/hub"), source=Source(path="hubstack.yaml"))

@@ -12,9 +12,10 @@ from hubstack.buildx import BuildFailed
 from hubstack.command import printable
 from hubstack.errors import CommandFailed, HubstackError
 from hubstack.event import Event, Finished, Line, Note, Phase, Planned, Reader, Stream
-from hubstack.model import Digest, Position
 from hubstack.progress import JsonLines, Logs, Plain, annotation
+from hubstack.reference import Digest
 from hubstack.schedule import Outcome, Result
+from hubstack.source import Position
 from hubstack.verify import ImageTestFailed
 from rich.console import Console
 

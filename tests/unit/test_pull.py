@@ -10,10 +10,13 @@ import pytest
 from hubstack.errors import ProjectError, RegistryDenied, RegistryError
 from hubstack.hub.choice import Offer
 from hubstack.hub.pull import Pull
-from hubstack.model import Digest, Hub, Image, ImageRef, Position
+from hubstack.model import Image
+from hubstack.offer import Hub
 from hubstack.pipeline import Inputs
+from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 from hubstack.registry.credentials import Credential, Lookup, anonymous
+from hubstack.source import Position
 
 from tests.fakes.clock import FakeTime
 from tests.fakes.hubs import hub

@@ -4,8 +4,8 @@ import json
 
 import pytest
 from hubstack.fingerprint import Fact
-from hubstack.model import Fingerprint
 from hubstack.record import Record, parse_record, record_json
+from hubstack.reference import Fingerprint
 
 RECORD = Record(
     node="scipy-3f2a91c0",

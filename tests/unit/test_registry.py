@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from hubstack.errors import EngineError, RegistryError, TagTaken
-from hubstack.model import Digest, ImageRef
 from hubstack.oci import (
     DOCKER_MANIFEST,
     OCI_INDEX,
@@ -18,6 +17,7 @@ from hubstack.oci import (
     make_artifact,
     make_index,
 )
+from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 from hubstack.registry.credentials import Credential, anonymous
 from hubstack.registry.transport import api_address

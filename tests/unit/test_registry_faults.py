@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from hubstack.errors import DigestMismatch, RegistryDenied, RegistryError, RegistryUnreachable, TagTaken
-from hubstack.model import Digest, ImageRef
 from hubstack.oci import Manifest, digest_of, make_artifact
+from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 from hubstack.registry.credentials import anonymous
 from hubstack.registry.transport import Deadlines

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from hubstack.errors import ProjectError, Severity
-from hubstack.model import Bootstrap, Digest, Graph, Layer, Pin, Project, Rendered, SourceFile, Value
+from hubstack.model import Bootstrap, Graph, Layer, Pin, Project, Rendered, SourceFile, Value
+from hubstack.reference import Digest
 from hubstack.render import render, render_leniently, render_requirements, slice_text, upstream_images
 from hubstack.render.fork import Bounds
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from hubstack.graph import resolve
-from hubstack.model import ImageRef, Layout
+from hubstack.model import Layout
+from hubstack.reference import ImageRef
 from hubstack.repository.choice import Offer, choose
 from hubstack.repository.condaspec import CondaSpec
 from hubstack.repository.name import repository_image

@@ -10,8 +10,9 @@ import pytest
 from hubstack import schedule
 from hubstack.errors import Cancelled, EngineError, HubstackError
 from hubstack.fingerprint import Identity
-from hubstack.model import Fingerprint, Graph, Node
+from hubstack.model import Graph, Node
 from hubstack.plan import Action, Step
+from hubstack.reference import Fingerprint
 from hubstack.schedule import Outcome, Result, priorities
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hubstack.model import Fingerprint
 from hubstack.oci import Layout, digest_of
 from hubstack.record import Record
+from hubstack.reference import Fingerprint
 from hubstack.store import Store
 
 from tests.fakes.layout import write_layout

@@ -19,6 +19,9 @@ LONGEST = 500
 
 PURE = {  # everything up to the plan, and what is made of it: no clock, environment, network or process
     "model",
+    "source",
+    "reference",
+    "offer",
     "errors",
     "spelling",
     "value",

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 
 import pytest
 from hubstack.errors import Problem
-from hubstack.model import Position, Value
+from hubstack.model import Value
 from hubstack.render.fork import Bounds, Overrun, Step, bounded
 from hubstack.render.origin import Text
 from hubstack.render.template import Refusal, TemplateFault, Templates, parse_text, variables_read
+from hubstack.source import Position
 
 PATH = "layers/scipy/Dockerfile.j2"
 VALUES: Mapping[str, Value] = {

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hubstack.errors import RegistryError
-from hubstack.model import Digest, ImageRef
 from hubstack.oci import digest_of
+from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 from hubstack.registry.credentials import Credential
 

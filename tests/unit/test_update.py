@@ -9,7 +9,9 @@ from hubstack.errors import HubstackError, ProjectError, RegistryUnreachable, Us
 from hubstack.lock import Demand, Lock, Upstream, load_lock, pins_for, render_lock
 from hubstack.lock.change import changes, changes_json, changes_table, holders
 from hubstack.lock.update import Outside, Updated, epoch, update
-from hubstack.model import Digest, ImageRef, Position, Refresh
+from hubstack.model import Refresh
+from hubstack.reference import Digest, ImageRef
+from hubstack.source import Position
 
 from tests.fakes.uv import HOST, FakeUv, Release, file_hash
 from tests.handmade import Chain, handmade_graph, handmade_inputs, handmade_layer, handmade_project

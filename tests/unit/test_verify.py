@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hubstack.model import Kind, Layer, Position, Source, SourceFile, Test
+from hubstack.model import Kind, Layer, SourceFile, Test
+from hubstack.source import Position, Source
 from hubstack.verify import ImageTestFailed, inside, read_contents, run_tests
 
 from tests.fakes.engine import Call, FakeEngine, Image

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 import yaml
 from hubstack.errors import ProjectError
-from hubstack.model import Position
+from hubstack.source import Position
 from hubstack.yamlfile import MAX_BYTES, MAX_DEPTH, Document, Plain, merge, parse_yaml
 from hypothesis import given
 from hypothesis import strategies as st

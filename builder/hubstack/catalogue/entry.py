@@ -12,8 +12,11 @@ from hubstack.graph import drafts
 from hubstack.hub import permalink
 from hubstack.hub.choice import IMAGE, RESOURCES, Offer, resolve_offers
 from hubstack.hub.configmap import Emitted
-from hubstack.model import Graph, Hub, ImageRef, Profile, Project, Source
+from hubstack.model import Graph, Project
+from hubstack.offer import Hub, Profile
 from hubstack.record import Record
+from hubstack.reference import ImageRef
+from hubstack.source import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

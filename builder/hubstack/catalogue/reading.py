@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from hubstack.errors import RegistryError
-from hubstack.model import Digest, Fingerprint, ImageRef
 from hubstack.names import FINGERPRINT_LABEL, Names
 from hubstack.oci import CONFIG_LIMIT_BYTES, ImageConfig, Manifest
 from hubstack.record import MEDIA_TYPE, Record, parse_record
+from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.registry import Registry
 
 Item = TypeVar("Item")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubstack.errors import Problem, UsageError
-from hubstack.model import ImageRef, Project
+from hubstack.model import Project
+from hubstack.reference import ImageRef
 
 if TYPE_CHECKING:
     from hubstack.engine import Docker

@@ -11,7 +11,7 @@ import click
 from hubstack.cli.invocation import Invocation, complete_hub, examples
 
 if TYPE_CHECKING:
-    from hubstack.model import Hub
+    from hubstack.offer import Hub
     from hubstack.preview.options import Options
 
 DEFAULT_PORT = 8000

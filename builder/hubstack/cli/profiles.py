@@ -20,7 +20,7 @@ from hubstack.cli.invocation import (
     show_warnings,
 )
 from hubstack.errors import ProjectError, Severity, UsageError
-from hubstack.model import Hub
+from hubstack.offer import Hub
 
 if TYPE_CHECKING:
     from hubstack.hub.choice import Offer

@@ -14,8 +14,9 @@ from hubstack.cli.invocation import Invocation, complete_select, echo_json, exam
 from hubstack.errors import HubstackError, UsageError
 
 if TYPE_CHECKING:
-    from hubstack.model import Fingerprint, Image
+    from hubstack.model import Image
     from hubstack.pipeline import Inputs
+    from hubstack.reference import Fingerprint
     from hubstack.repository.build import Checkout
     from hubstack.repository.checkout import Source
     from hubstack.repository.choice import Offer

@@ -11,7 +11,8 @@ import click
 
 from hubstack.cli.invocation import Invocation, echo_json, examples, json_option, show_warnings
 from hubstack.errors import HubstackError, Problem, Severity, UsageError
-from hubstack.model import Graph, ImageRef, Project
+from hubstack.model import Graph, Project
+from hubstack.reference import ImageRef
 
 if TYPE_CHECKING:
     from hubstack.catalogue.change import Since

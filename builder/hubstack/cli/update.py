@@ -36,8 +36,8 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
     from hubstack.lock import Lock, load_lock, pins_for, render_lock
     from hubstack.lock.change import changes, changes_json, changes_table, holders
     from hubstack.lock.update import Outside, update
-    from hubstack.model import Digest, ImageRef
     from hubstack.pipeline import demand
+    from hubstack.reference import Digest, ImageRef
 
     path = invocation.root / LOCK
     old = load_lock(path.read_text(encoding="utf-8"), LOCK, edited=True) if path.exists() else Lock()

@@ -11,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from hubstack.errors import Problem, ProjectError
 from hubstack.files.scalar import Fault, noun
-from hubstack.model import Key, Position, Source
+from hubstack.source import Key, Position, Source
 from hubstack.spelling import did_you_mean, quote
 from hubstack.yamlfile import Document
 

@@ -39,7 +39,8 @@ from hubstack.files.scalar import (
     unfit,
 )
 from hubstack.files.trait import parse_traits, trait_faults, trait_schemas
-from hubstack.model import External, Hub, Key, Profile, Resource, Retired, Source, Withdrawn
+from hubstack.offer import External, Hub, Profile, Resource, Retired, Withdrawn
+from hubstack.source import Key, Source
 from hubstack.value import TRUE
 from hubstack.yamlfile import Data, Document, merge
 

@@ -30,7 +30,8 @@ from hubstack.files.scalar import (
     number,
     scalar,
 )
-from hubstack.model import Layer, Position, Raw, Refresh, Source, SourceFile, VariableType
+from hubstack.model import Layer, Raw, Refresh, SourceFile, VariableType
+from hubstack.source import Position, Source
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 from hubstack.value import parse_value, value_text
 from hubstack.yamlfile import Document

@@ -11,7 +11,8 @@ from pydantic import Field
 from hubstack.errors import Problem
 from hubstack.files.form import Form
 from hubstack.files.scalar import Fault, KeyName, Kind, Prose, parse_image, scalar, text, unfit
-from hubstack.model import Digest, ImageRef, Key, Position, Source
+from hubstack.reference import Digest, ImageRef
+from hubstack.source import Key, Position, Source
 from hubstack.spelling import did_you_mean, quote
 from hubstack.yamlfile import Data
 

@@ -15,7 +15,9 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
-from hubstack.model import ImageRef, Key, Raw
+from hubstack.model import Raw
+from hubstack.reference import ImageRef
+from hubstack.source import Key
 from hubstack.spelling import CONTROL, did_you_mean, enumerate_words, quote
 from hubstack.value import parse_bool
 

@@ -11,7 +11,8 @@ from pydantic import Field
 
 from hubstack.files.form import FileForm, filled
 from hubstack.files.scalar import Channel, Fault, Kind, Name, Some, Unique, choice, parse_image, scalar, text, unfit
-from hubstack.model import ImageRef, Layout, Settings
+from hubstack.model import Layout, Settings
+from hubstack.reference import ImageRef
 from hubstack.spelling import quote
 from hubstack.yamlfile import Document
 

@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field
 from hubstack.errors import Problem
 from hubstack.files.form import FileForm, Form, filled
 from hubstack.files.scalar import Draft, Fault, Name, Prose, RawValue, Some, Unique, VariableName, check_variable
-from hubstack.model import Matrix, Raw, Source, Stack
+from hubstack.model import Matrix, Raw, Stack
+from hubstack.source import Source
 from hubstack.spelling import did_you_mean, quote
 from hubstack.yamlfile import Document
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from hubstack.errors import Problem
 from hubstack.files.scalar import Fault, noun, unfit
-from hubstack.model import Key, Source
+from hubstack.source import Key, Source
 from hubstack.spelling import CONTROL, did_you_mean, enumerate_words, quote
 from hubstack.value import FALSE, TRUE, parse_bool
 from hubstack.yamlfile import Data, Plain

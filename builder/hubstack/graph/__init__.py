@@ -16,7 +16,8 @@ from hubstack.graph.assembly import Assembly, bases_alone, chain_alone
 from hubstack.graph.chain import Chain, Chains
 from hubstack.graph.requirement import Shelf, layer_problems, unknown_layer
 from hubstack.graph.variant import BASE, Point, expand, find_owners, find_types, name_problems, settle
-from hubstack.model import Graph, Image, Kind, Node, Position, Project, Stack, Variant
+from hubstack.model import Graph, Image, Kind, Node, Project, Stack, Variant
+from hubstack.source import Position
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from hubstack.errors import Problem
 from hubstack.graph.requirement import Relation, Shelf, Unmet, circles
-from hubstack.model import Layer, Position, Variable
+from hubstack.model import Layer, Variable
+from hubstack.source import Position
 from hubstack.spelling import enumerate_words
 
 

@@ -10,7 +10,8 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from hubstack.errors import Problem
-from hubstack.model import Kind, Layer, Position
+from hubstack.model import Kind, Layer
+from hubstack.source import Position
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from hubstack.errors import Problem, Severity
 from hubstack.hub.registries import REGISTRIES, RegistryType, fits, kind_of, server
 from hubstack.installation import CHART_S_PULL_SECRET, RegistryKind, Secrets
-from hubstack.model import Hub, Project
+from hubstack.model import Project
+from hubstack.offer import Hub
 from hubstack.spelling import quote
 
 

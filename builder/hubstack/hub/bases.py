@@ -9,7 +9,8 @@ from typing import Any
 
 from hubstack.hub.choice import IMAGE, Offer, offers
 from hubstack.hub.configmap import parse_configmap
-from hubstack.model import Graph, Hub, Project
+from hubstack.model import Graph, Project
+from hubstack.offer import Hub
 from hubstack.repository.binder import build_image_files, extra_args
 from hubstack.repository.project import find_offers
 

@@ -11,7 +11,7 @@ from hubstack.errors import Problem
 from hubstack.hub.account import Account, builds
 from hubstack.hub.bases import Bases
 from hubstack.hub.expression import expression_faults
-from hubstack.model import Hub
+from hubstack.offer import Hub
 
 SERVICE = "binderhub"
 """The HelmRelease's and the Service's name."""

@@ -17,8 +17,11 @@ from hubstack.hub.expression import expression_faults, is_image_prefix
 from hubstack.hub.key import LABEL_LENGTH, key_fault, puller_name
 from hubstack.hub.profiles import values
 from hubstack.hub.retired import retired_problems, vanished, vanished_problems
-from hubstack.model import Digest, Fingerprint, Graph, Hub, ImageRef, Position, Project
+from hubstack.model import Graph, Project
 from hubstack.names import Names
+from hubstack.offer import Hub
+from hubstack.reference import Digest, Fingerprint, ImageRef
+from hubstack.source import Position
 from hubstack.spelling import CONTROL, did_you_mean, enumerate_words, quote
 
 MANY_CHOICES = 12

@@ -11,7 +11,10 @@ from hubstack.errors import Problem, ProjectError, Severity
 from hubstack.graph import drafts
 from hubstack.hub.configmap import Emitted, retired_title
 from hubstack.hub.key import key_of, number_keys, numbers_given
-from hubstack.model import Graph, Hub, Image, ImageRef, Position, Profile, Project, Retired, Value, Variable
+from hubstack.model import Graph, Image, Project, Value, Variable
+from hubstack.offer import Hub, Profile, Retired
+from hubstack.reference import ImageRef
+from hubstack.source import Position
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 from hubstack.value import value_text
 

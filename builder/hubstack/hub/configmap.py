@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hubstack.errors import Problem, ProjectError, Severity
-from hubstack.model import Hub, ImageRef, Position
+from hubstack.offer import Hub
+from hubstack.reference import ImageRef
+from hubstack.source import Position
 from hubstack.spelling import quote
 
 EMITTED = "profiles/emitted"

@@ -17,9 +17,9 @@ from hubstack.errors import RegistryError
 from hubstack.hub.configmap import Emitted, Past
 from hubstack.hub.pull import fingerprint_of
 from hubstack.hub.setting import SettingChange
-from hubstack.model import ImageRef
 from hubstack.names import Names
 from hubstack.record import MEDIA_TYPE, Record, parse_record
+from hubstack.reference import ImageRef
 from hubstack.registry import Registry
 from hubstack.spelling import escape
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from hubstack.model import ImageRef
+from hubstack.reference import ImageRef
 from hubstack.spelling import quote
 
 ANY_IMAGE = (

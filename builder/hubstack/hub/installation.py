@@ -13,7 +13,9 @@ from hubstack.hub.binderhub import CALLBACK, CLIENT, PORT, SERVICE, binderhub_pr
 from hubstack.hub.login import TEAMS_SNIPPET, has_groups, login_problems, login_secrets, login_values
 from hubstack.hub.profiles import ORDER_SNIPPET
 from hubstack.installation import CHART_S_PULL_SECRET, Authentication
-from hubstack.model import Hub, ImageRef, Project
+from hubstack.model import Project
+from hubstack.offer import Hub
+from hubstack.reference import ImageRef
 
 FANCY_SNIPPET = """\
 from jupyterhub_fancy_profiles import setup_ui

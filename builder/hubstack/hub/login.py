@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from hubstack.errors import Problem, Severity
 from hubstack.installation import Authentication, Login
-from hubstack.model import Hub
+from hubstack.offer import Hub
 
 TEAMS_SNIPPET = """\
 c.GitHubOAuthenticator.auth_state_groups_key = lambda auth_state: [

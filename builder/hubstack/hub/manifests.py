@@ -20,7 +20,8 @@ from hubstack.hub.configmap import render_yaml
 from hubstack.hub.installation import hub_secrets, hub_values, installation_problems, wrapped
 from hubstack.hub.registries import REGISTRIES
 from hubstack.installation import CHART_S_PULL_SECRET, Chart, Secrets
-from hubstack.model import Hub, Project
+from hubstack.model import Project
+from hubstack.offer import Hub
 
 GAP = "CHANGE-ME"
 """What stands where a password belongs."""

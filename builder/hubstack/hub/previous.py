@@ -13,7 +13,7 @@ from typing import TypeAlias
 from hubstack.hub.choice import PREVIOUS, Offer
 from hubstack.hub.configmap import Emitted, Past, retired_title
 from hubstack.hub.profiles import Images, image_of
-from hubstack.model import ImageRef
+from hubstack.reference import ImageRef
 
 Ask: TypeAlias = Callable[[Iterable[ImageRef]], frozenset[ImageRef]]
 """Those of some images that may be offered: still there for the hub, and not withdrawn."""

@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 from hubstack.hub.choice import IMAGE, RESOURCES, Offer, retired_profiles
 from hubstack.hub.expression import ANY_IMAGE
-from hubstack.model import Hub, ImageRef, Profile
+from hubstack.offer import Hub, Profile
+from hubstack.reference import ImageRef
 
 Images: TypeAlias = Mapping[tuple[str, str], ImageRef]
 """(stack, variant) → what the hub is to pull, ``name:tag@digest``."""

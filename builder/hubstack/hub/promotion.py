@@ -8,8 +8,9 @@ from hubstack.errors import Problem, ProjectError
 from hubstack.hub.choice import IMAGE, Offer, built
 from hubstack.hub.configmap import EMITTED, Emitted
 from hubstack.hub.profiles import Images
-from hubstack.model import Fingerprint, Hub, ImageRef
 from hubstack.names import Names
+from hubstack.offer import Hub
+from hubstack.reference import Fingerprint, ImageRef
 
 _STAND_IN = Fingerprint("0" * 64)
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from hubstack.errors import Problem, ProjectError, RegistryDenied, RegistryError
 from hubstack.hub.choice import Offer, built
 from hubstack.hub.profiles import Images
-from hubstack.model import Digest, Fingerprint, Hub, ImageRef
 from hubstack.names import FINGERPRINT_LABEL, Names
 from hubstack.oci import CONFIG_LIMIT_BYTES, ImageConfig
+from hubstack.offer import Hub
+from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.registry import Registry
 
 

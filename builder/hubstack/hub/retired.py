@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from hubstack.errors import Problem
 from hubstack.hub.choice import PREVIOUS, Offer, retired_profiles
 from hubstack.hub.configmap import Emitted, Past
-from hubstack.model import Hub, Retired
+from hubstack.offer import Hub, Retired
 from hubstack.spelling import did_you_mean, quote
 
 

@@ -29,7 +29,9 @@ from hubstack.lock.resolution import (
     same_python,
     scopes,
 )
-from hubstack.model import Digest, Graph, Pin, Position, Project, Refresh
+from hubstack.model import Graph, Pin, Project, Refresh
+from hubstack.reference import Digest
+from hubstack.source import Position
 
 LOCK_FILE = "hubstack.lock"
 FORMAT = 1

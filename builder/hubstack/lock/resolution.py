@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from hubstack.errors import Problem
-from hubstack.model import Graph, Kind, Layer, Position, Project, Value
+from hubstack.model import Graph, Kind, Layer, Project, Value
+from hubstack.source import Position
 from hubstack.value import value_text
 
 DEFAULT_PLATFORM = "linux/amd64"

@@ -29,7 +29,9 @@ from hubstack.lock.resolution import (
     roots,
 )
 from hubstack.lock.uvlock import blamed, explanation, parse_lock, render_preferences, render_project
-from hubstack.model import Digest, ImageRef, Position, Project, Refresh
+from hubstack.model import Project, Refresh
+from hubstack.reference import Digest, ImageRef
+from hubstack.source import Position
 from hubstack.spelling import did_you_mean, quote
 
 RESOLVE_DEADLINE_S = 900

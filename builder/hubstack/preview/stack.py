@@ -8,7 +8,8 @@ from typing import Any
 
 from hubstack.hub.choice import IMAGE, offers
 from hubstack.hub.configmap import Emitted
-from hubstack.model import Graph, Hub, Project
+from hubstack.model import Graph, Project
+from hubstack.offer import Hub
 from hubstack.repository.choice import Offer
 from hubstack.repository.project import find_offers
 

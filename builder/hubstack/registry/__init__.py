@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from hubstack.errors import DigestMismatch, RegistryError, RegistryUnreachable, TagTaken
-from hubstack.model import Digest, ImageRef
 from hubstack.oci import (
     EMPTY_CONTENT,
     MANIFEST_LIMIT_BYTES,
@@ -26,6 +25,7 @@ from hubstack.oci import (
     digest_of,
     make_artifact,
 )
+from hubstack.reference import Digest, ImageRef
 from hubstack.registry.blob import Blobs, Progress, push_scope
 from hubstack.registry.credentials import Lookup, docker_credentials
 from hubstack.registry.retry import Budget, Fault, Retry

@@ -10,8 +10,8 @@ from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from hubstack.errors import DigestMismatch, EngineError, RegistryError
-from hubstack.model import Digest, ImageRef
 from hubstack.oci import digest_of
+from hubstack.reference import Digest, ImageRef
 from hubstack.registry.authorization import Scope
 from hubstack.registry.retry import Budget, Fault, Retry
 from hubstack.registry.transport import Answer, Body, Request, Transport, resolve

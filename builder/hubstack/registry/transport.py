@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from hubstack.errors import RegistryDenied, RegistryError, RegistryUnreachable
-from hubstack.model import DEFAULT_HOST
+from hubstack.reference import DEFAULT_HOST
 from hubstack.registry.authorization import Authorization, Scope
 from hubstack.registry.credentials import Lookup
 from hubstack.registry.retry import Fault, parse_retry_after

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from hubstack.errors import Problem, ProjectError, Severity
-from hubstack.model import Digest, Graph, Layer, Node, Pin, Position, Project, Rendered, SourceFile, Value
+from hubstack.model import Graph, Layer, Node, Pin, Project, Rendered, SourceFile, Value
+from hubstack.reference import Digest
 from hubstack.render.compose import DOCKERFILE, Answer, Composed, Composer, Job, is_plain_file
 from hubstack.render.fork import Bounds, Step, bounded
 from hubstack.render.packages import FILES, RUN_SCRIPT, run_script
 from hubstack.render.template import MACROS
+from hubstack.source import Position
 
 REQUIREMENTS = "requirements.txt"
 _MOST_OVERRUNS = 5  # each takes seconds to notice

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hubstack.errors import Problem
-from hubstack.model import Bootstrap, Digest, ImageRef, Kind, Layer, Position, Project, SourceFile, Value
+from hubstack.model import Bootstrap, Kind, Layer, Project, SourceFile, Value
+from hubstack.reference import Digest, ImageRef
 from hubstack.render.dockerfile import DockerfileError, Instruction, parse_dockerfile
 from hubstack.render.fork import Step
 from hubstack.render.origin import Text, mark, separate
@@ -23,6 +24,7 @@ from hubstack.render.packages import (
 from hubstack.render.privilege import with_privileges
 from hubstack.render.rule import IMAGE_USER, Allowed, check_dockerfile
 from hubstack.render.template import CONTEXT, MACROS, TemplateFault, Templates, parse_text
+from hubstack.source import Position
 from hubstack.spelling import did_you_mean, quote
 from hubstack.value import value_text
 

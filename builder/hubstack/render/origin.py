@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
-from hubstack.model import Position
+from hubstack.source import Position
 
 _MARK = re.compile("\x01([^\x01\x02\n]*?):([0-9]+)\x02")
 _LEFT_OVER = re.compile("[\x01\x02]")

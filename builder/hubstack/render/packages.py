@@ -14,9 +14,10 @@ from textwrap import dedent
 from typing import Any
 
 from hubstack.errors import Problem
-from hubstack.model import Position, SourceFile
+from hubstack.model import SourceFile
 from hubstack.render.origin import Text, mark
 from hubstack.render.template import STEP, Functions, Refusal, Templates
+from hubstack.source import Position
 from hubstack.spelling import did_you_mean, quote
 
 FILES = ("apt.txt", "environment.yml", "requirements.txt", "npm.txt", "install.R", "postBuild")

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hubstack.errors import Problem
-from hubstack.model import Position
 from hubstack.render.dockerfile import DockerfileError, Instruction, parse_dockerfile
 from hubstack.render.origin import Text
 from hubstack.render.packages import BEGIN
 from hubstack.render.rule import IMAGE_USER
 from hubstack.render.template import STEP, TemplateFault
+from hubstack.source import Position
 
 _ROOT = ("root", "0", "root:root", "0:0")
 _Line = tuple[str, tuple[str, int]]

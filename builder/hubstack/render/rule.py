@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from hubstack.errors import Problem, Severity
-from hubstack.model import Position
 from hubstack.render.dockerfile import INSTRUCTIONS, Dockerfile, DockerfileError, Instruction, parse_dockerfile
+from hubstack.source import Position
 from hubstack.spelling import did_you_mean, quote
 
 CA_SECRET = "hubstack-ca"  # noqa: S105 - the name of a BuildKit secret, not a secret

@@ -23,9 +23,10 @@ from jinja2.meta import find_referenced_templates, find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hubstack.errors import Problem
-from hubstack.model import Position, Value
+from hubstack.model import Value
 from hubstack.render.fork import TooLong
 from hubstack.render.origin import Lines, Text, separate, verbatim
+from hubstack.source import Position
 from hubstack.spelling import did_you_mean, enumerate_words, escape, quote
 
 MACROS = "layers/_macros"

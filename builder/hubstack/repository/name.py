@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
-from hubstack.model import ImageRef, Layout
+from hubstack.model import Layout
+from hubstack.reference import ImageRef
 
 _LONGEST = 50
 
