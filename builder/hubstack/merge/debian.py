@@ -1,0 +1,113 @@
+"""Debian's package relations on the union of what several parts have installed (Debian Policy, chapters 5.6.12 and 7)."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+from hubstack.merge.mergers.stanza import Stanza, parse_stanzas
+
+_RELATION = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9+.-]+)(?::(?P<arch>[a-z0-9-]+))?(?:\s*\((?P<operator><<|<=|=|>=|>>)\s*(?P<version>[^)\s]+)\s*\))?"
+)
+_DIGITS = re.compile(r"(\D*)(\d*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """``package`` needs or excludes ``relation``, as its field says."""
+
+    package: str
+    field: str
+    relation: str
+
+    def __str__(self) -> str:
+        return f"{self.package}'s {self.field}: {self.relation}"
+
+
+def breaches(status: bytes) -> list[Breach]:
+    """What dpkg would complain of, were the packages of a status file installed together; sorted by package."""
+    return [*_Installed.of(parse_stanzas(status)).breaches()]
+
+
+@dataclass(kw_only=True)
+class _Installed:
+    packages: Mapping[str, Stanza]
+    provided: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+
+    @classmethod
+    def of(cls, stanzas: Iterable[Stanza]) -> _Installed:
+        there = {
+            stanza["Package"].strip(): stanza
+            for stanza in stanzas
+            if stanza.get("Status", "").split()[-1:] == ["installed"]
+        }
+        found = cls(packages=there)
+        for name, stanza in there.items():
+            found.provided[name].append((name, stanza["Version"].strip()))
+            for relation in _split(stanza.get("Provides", ""), ","):
+                if (match := _RELATION.match(relation)) is not None:
+                    found.provided[match["name"]].append((name, match["version"] or ""))
+        return found
+
+    def breaches(self) -> Iterator[Breach]:
+        for name, stanza in sorted(self.packages.items()):
+            for kind in ("Pre-Depends", "Depends"):
+                for relation in _split(stanza.get(kind, ""), ","):
+                    if not any(self._met(one) for one in _split(relation, "|")):
+                        yield Breach(package=name, field=kind, relation=relation)
+            for kind in ("Conflicts", "Breaks"):
+                for relation in _split(stanza.get(kind, ""), ","):
+                    if self._met(relation, but=name):
+                        yield Breach(package=name, field=kind, relation=relation)
+
+    def _met(self, relation: str, *, but: str = "") -> bool:
+        """Whether a package other than ``but`` is what ``relation`` says."""
+        match = _RELATION.match(relation)
+        if match is None:  # what can't be read is no reason to refuse
+            return not but
+        wanted = match["version"]
+        return any(
+            package != but and (not wanted or bool(version and _holds(version, match["operator"], wanted)))
+            for package, version in self.provided.get(match["name"], ())
+        )
+
+
+def _split(value: str, separator: str) -> list[str]:
+    return [item.strip() for item in value.split(separator) if item.strip()]
+
+
+def _holds(version: str, operator: str, wanted: str) -> bool:
+    order = compare_versions(version, wanted)
+    return {"<<": order < 0, "<=": order <= 0, "=": order == 0, ">=": order >= 0, ">>": order > 0}[operator]
+
+
+def compare_versions(a: str, b: str) -> int:
+    """Negative, zero or positive, as deb-version(7) orders them."""
+    return next((order for one, other in zip(_parts(a), _parts(b), strict=True) if (order := _compare(one, other))), 0)
+
+
+def _parts(version: str) -> tuple[str, str, str]:
+    epoch, colon, rest = version.partition(":")
+    if not colon:
+        epoch, rest = "0", version
+    upstream, _, revision = rest.rpartition("-") if "-" in rest else (rest, "", "")
+    return epoch, upstream, revision
+
+
+def _compare(a: str, b: str) -> int:
+    """Text and numbers in turn; in text `~` comes before the end, the end before letters, letters before the rest."""
+    for (text, number), (text2, number2) in zip_longest(_DIGITS.findall(a), _DIGITS.findall(b), fillvalue=("", "")):
+        weights = [[_weight(char) for char in one] + [0] for one in (text, text2)]
+        if weights[0] != weights[1]:
+            return -1 if weights[0] < weights[1] else 1
+        if (difference := int(number or 0) - int(number2 or 0)) != 0:
+            return difference
+    return 0
+
+
+def _weight(char: str) -> int:
+    return -1 if char == "~" else ord(char) if char.isalpha() else ord(char) + 256

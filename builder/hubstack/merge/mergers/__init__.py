@@ -1,0 +1,40 @@
+"""Files that several parts may change, each with what knows its format.
+
+A merger is a function from :class:`Sides` to the merged content, which raises :class:`Clash`. It is found by the file's path;
+what has none is merged by nobody.
+"""
+
+from __future__ import annotations
+
+import re
+
+from hubstack.merge.mergers.account import merge_accounts
+from hubstack.merge.mergers.debconf import merge_debconf
+from hubstack.merge.mergers.dpkg import STATUS, merge_extended_states, merge_status
+from hubstack.merge.mergers.ld_so_cache import merge_ld_so_cache
+from hubstack.merge.mergers.line import merge_lines, merge_triples
+from hubstack.merge.mergers.side import Clash, Merger, Sides
+
+__all__ = ["KEPT", "MERGERS", "STATUS", "Clash", "Merger", "Sides", "find_merger"]
+
+MERGERS: dict[str, Merger] = {
+    STATUS: merge_status,
+    r"var/lib/apt/extended_states": merge_extended_states,
+    r"var/lib/dpkg/(triggers/File|statoverride)": merge_lines,
+    r"var/lib/dpkg/diversions": merge_triples,
+    r"var/lib/ucf/(hashfile|registry)": merge_lines,
+    r"var/lib/shells\.state": merge_lines,
+    r"var/cache/debconf/(config|templates|passwords)\.dat": merge_debconf,
+    r"etc/shells": merge_lines,
+    r"etc/ld\.so\.cache": merge_ld_so_cache,
+    **{
+        rf"etc/{table}": merge_accounts(table) for table in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")
+    },
+}
+_MERGERS = [(re.compile(pattern), merger) for pattern, merger in MERGERS.items()]
+KEPT = re.compile("|".join(f"(?:{pattern})" for pattern in (*MERGERS, r"etc/ld\.so\.conf(\.d/.*\.conf)?")))
+"""Of these files an index keeps the content."""
+
+
+def find_merger(path: str) -> Merger | None:
+    return next((merger for pattern, merger in _MERGERS if pattern.fullmatch(path)), None)

@@ -1,0 +1,74 @@
+"""Users and groups (passwd(5), group(5), shadow(5), gshadow(5), subuid(5))."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from hubstack.merge.mergers.side import Clash, Sides, raw, text, three_way
+
+_MEMBERS = {"group": (3,), "gshadow": (2, 3)}  # the fields that are lists of names
+_CHANGED = {"shadow": 2}  # the day of the last change of the password
+_ID = {"passwd": 2, "group": 2}
+
+
+def merge_accounts(table: str) -> Callable[[Sides], bytes]:
+    return partial(_merge, table)
+
+
+def _merge(table: str, sides: Sides) -> bytes:
+    """By name, in the base's order and then sorted. One number for two names is a clash."""
+    base, *versions = (_lines(one) for one in (sides.base, *sides.versions))
+    merged = three_way(base, versions, partial(_settle, table))
+    if (field := _ID.get(table)) is not None:
+        _check_ids(table, field, merged, versions)
+    names = [*(name for name in base if name in merged), *sorted(merged.keys() - base.keys())]
+    return raw("".join(f"{':'.join(merged[name])}\n" for name in names))
+
+
+def _lines(content: bytes) -> dict[str, tuple[str, ...]]:
+    return {line.split(":")[0]: tuple(line.split(":")) for line in text(content).splitlines() if line}
+
+
+def _settle(
+    table: str,
+    name: str,
+    was: tuple[str, ...] | None,
+    changed: Sequence[tuple[int, tuple[str, ...] | None]],
+) -> tuple[str, ...] | None:
+    there = [line for _, line in changed if line is not None]
+    if len(there) < len(changed) or len({len(line) for line in there}) > 1:
+        raise Clash(f"says different things of {name}", [number for number, _ in changed])
+    old = was or ("",) * len(there[0])
+    fields = []
+    for number, before in enumerate(old):
+        values = sorted({line[number] for line in there} - {before}) or [before]
+        if number in _MEMBERS.get(table, ()):
+            values = [_members(before, [line[number] for line in there])]
+        elif number == _CHANGED.get(table):
+            values = [max((line[number] for line in there), key=lambda day: int(day or 0))]
+        if len(values) > 1:
+            raise Clash(f"says {' and '.join(map(repr, values))} of {name}", [number for number, _ in changed])
+        fields.append(values[0])
+    return tuple(fields)
+
+
+def _members(before: str, lists: Sequence[str]) -> str:
+    old, *new = ([name for name in one.split(",") if name] for one in (before, *lists))
+    kept = [name for name in old if all(name in one for one in new)]
+    return ",".join((*kept, *sorted({name for one in new for name in one} - set(old))))
+
+
+def _check_ids(
+    table: str,
+    field: int,
+    merged: dict[str, tuple[str, ...]],
+    versions: Sequence[dict[str, tuple[str, ...]]],
+) -> None:
+    owners: dict[str, str] = {}
+    for name, line in merged.items():
+        other = owners.setdefault(line[field], name)
+        if other != name:
+            parts = [number for number, version in enumerate(versions) if name in version or other in version]
+            what = "user" if table == "passwd" else "group"
+            raise Clash(f"gives the {what} id {line[field]} to {other} and to {name}", parts)

@@ -1,0 +1,28 @@
+"""Paths about which parts may differ without anybody minding: the topmost part's stands.
+
+Each with its reason. What differs from build to build, or is made anew when it is missing, carries nothing that a user of
+the image could miss.
+"""
+
+from __future__ import annotations
+
+import re
+
+NOISE = {
+    r"var/log/.*": "what happened while a part was built",
+    r"var/cache/ldconfig/aux-cache": "ldconfig's own, made anew by it",
+    r"var/cache/man/.*": "an index that man-db makes anew",
+    r"var/cache/fontconfig/.*": "fontconfig reads fonts where it has no cache",
+    r"var/cache/debconf/.*-old": "debconf's copy of the file before",
+    r"var/cache/apt/.*\.bin": "apt makes them anew",
+    r"var/lib/(dpkg|apt|ucf|aspell)/.*(-old|\.old|\.[0-9])": "copies of the file before",
+    r"var/lib/dpkg/(lock|lock-frontend|triggers/Lock|triggers/Unincorp)": "nothing is waiting in an image",
+    r"etc/(passwd|group|shadow|gshadow|subuid|subgid)-": "copies of the file before",
+    r"etc/\.pwd\.lock": "empty",
+    r"usr/share/icons/[^/]+/(icon-theme\.cache|\.icon-theme\.cache)": "GTK looks into the folders where it has no cache",
+}
+_NOISE = re.compile("|".join(f"(?:{pattern})" for pattern in NOISE))
+
+
+def is_noise(path: str) -> bool:
+    return _NOISE.fullmatch(path) is not None

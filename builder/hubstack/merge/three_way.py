@@ -1,0 +1,183 @@
+"""The three-way merge of file trees: what several parts make of one base, put together.
+
+Each part was built on the base without knowing of the others. A path that one part changes is as that part has it. One that
+several change is the same in all of them, or has a merger of its own (a database of which each part wrote its lines), or
+is noise, or is a conflict: never a guess.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from hubstack.merge.conflict import Conflict
+from hubstack.merge.entry import Entry, Index, Kind, file_entry, folders
+from hubstack.merge.mergers import Clash, Merger, Sides, find_merger
+from hubstack.merge.noise import is_noise
+
+_FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)  # what a package's first file makes where nobody says otherwise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Something built on the base: a layer, or what was merged of several above one layer."""
+
+    name: str
+    index: Index
+
+
+@dataclass(kw_only=True)
+class Merged:
+    """``written`` is what the topmost filesystem layer has to say, so that the stacked parts become ``index``."""
+
+    index: Index
+    written: Mapping[str, Entry]
+    conflicts: Sequence[Conflict]
+
+
+def merge(base: Index, parts: Sequence[Part]) -> Merged:
+    """``parts`` in stacking order, lowest first; the result depends on their order only in what ``written`` repeats."""
+    return _Merge(base, parts).result()
+
+
+@dataclass
+class _Merge:
+    base: Index
+    parts: Sequence[Part]
+    entries: dict[str, Entry] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    written: dict[str, Entry] = field(default_factory=dict)
+    conflicts: list[Conflict] = field(default_factory=list)
+
+    def result(self) -> Merged:
+        for part in self.parts:
+            self.entries |= part.index.entries
+            self.contents |= part.index.contents
+        for path, users in sorted(self._shared().items()):
+            self._settle(path, users)
+        self.conflicts += [*self._buried(), *self._astray()]
+        for path in self.written.keys() & self.contents.keys():
+            if self.written[path].kind is not Kind.FILE:
+                del self.contents[path]
+        return Merged(
+            index=Index(entries=self.entries, contents=self.contents), written=self.written, conflicts=self.conflicts
+        )
+
+    def _shared(self) -> dict[str, list[Part]]:
+        """The paths of which more than one part says something, by whom."""
+        seen: dict[str, Part] = {}
+        shared: dict[str, list[Part]] = defaultdict(list)
+        for part in self.parts:
+            for path in part.index.entries.keys() & seen.keys():
+                shared[path] = [*(shared[path] or [seen[path]]), part]
+            seen |= dict.fromkeys(part.index.entries.keys() - seen.keys(), part)
+        return shared
+
+    def _settle(self, path: str, users: Sequence[Part]) -> None:
+        was = self.base.entries.get(path)
+        changed = [part for part in users if part.index.entries[path] != was]
+        wanted = {part.index.entries[path] for part in changed}
+        top = users[-1].index.entries[path]
+        if not wanted or wanted == {top}:
+            return  # nobody changes it, or all do so alike and the topmost says it last
+        if all(one.kind is Kind.DIRECTORY for one in wanted):
+            self._put(path, self._folder(path, was, changed))
+        elif (merger := find_merger(path)) is not None and all(one.kind is Kind.FILE for one in wanted):
+            self._merge_contents(path, merger, changed)
+        elif is_noise(path):
+            return
+        elif len(wanted) == 1:
+            self._restore(path, changed)
+        else:
+            self._refuse(path, changed, _difference(wanted))
+
+    def _folder(self, path: str, was: Entry | None, changed: Sequence[Part]) -> Entry:
+        wanted = [part.index.entries[path] for part in changed]
+        merged = was if was is not None and was.kind is Kind.DIRECTORY else _FOLDER
+        for name in ("mode", "uid", "gid", "xattrs"):
+            values = {getattr(one, name) for one in wanted} - {getattr(merged, name)}
+            if len(values) > 1:
+                self._refuse(path, changed, f"is a folder whose {name} they set differently")
+            for value in values:
+                merged = replace(merged, **{name: value})
+        return merged
+
+    def _merge_contents(self, path: str, merger: Merger, changed: Sequence[Part]) -> None:
+        entries = [part.index.entries[path] for part in changed]
+        try:
+            content = merger(self._sides(path, changed))
+        except Clash as clash:
+            parts = [changed[number] for number in clash.versions] if clash.versions else changed
+            self._refuse(path, parts, str(clash))
+            return
+        owners = {(one.mode, one.uid, one.gid, one.xattrs) for one in entries}
+        was = self.base.entries.get(path)
+        if len(owners) > 1 and was is not None:
+            owners -= {(was.mode, was.uid, was.gid, was.xattrs)}
+        if len(owners) > 1:
+            self._refuse(path, changed, "has different modes or owners")
+            return
+        mode, uid, gid, xattrs = owners.pop()
+        self._put(path, file_entry(content, mode=mode, uid=uid, gid=gid, xattrs=xattrs), content)
+
+    def _sides(self, path: str, changed: Sequence[Part]) -> Sides:
+        return Sides(
+            base=self.base.contents.get(path, b""),
+            versions=[part.index.contents[path] for part in changed],
+            beside=[{**self.base.contents, **part.index.contents} for part in changed],
+        )
+
+    def _restore(self, path: str, changed: Sequence[Part]) -> None:
+        """One version is wanted, but a part above only repeats what the base has."""
+        entry = changed[0].index.entries[path]
+        content = changed[0].index.contents.get(path)
+        if entry.kind is Kind.FILE and content is None:
+            self._refuse(path, changed, "is changed by one and written again, unchanged, by another above it")
+        else:
+            self._put(path, entry, content)
+
+    def _put(self, path: str, entry: Entry, content: bytes | None = None) -> None:
+        self.entries[path] = self.written[path] = entry
+        if content is not None:
+            self.contents[path] = content
+
+    def _refuse(self, path: str, parts: Iterable[Part], what: str) -> None:
+        self.conflicts.append(Conflict(parts=tuple(sorted(part.name for part in parts)), path=path, what=what))
+
+    def _buried(self) -> Iterator[Conflict]:
+        """What one part puts into a folder that another has removed, or made into something else."""
+        above = {folder for part in self.parts for path in part.index.entries for folder in folders(path)}
+        for part in self.parts:
+            for path, entry in part.index.entries.items():
+                if entry.kind is Kind.DIRECTORY or path not in above:
+                    continue
+                if (other := self._inside(path, part)) is not None and not is_noise(path):
+                    what = "is a folder in which the one has files, and the other has removed or replaced it"
+                    yield Conflict(parts=(other.name, part.name), path=path, what=what)
+
+    def _astray(self) -> Iterator[Conflict]:
+        """An entry below what is a link in the base would put a folder in the link's place: /bin gone, say."""
+        links = {path for path, entry in self.base.entries.items() if entry.kind is Kind.LINK}
+        for part in self.parts:
+            for path in part.index.entries:
+                if not links.isdisjoint(folders(path)):
+                    yield Conflict(parts=(part.name,), path=path, what="stands behind a link")
+
+    def _inside(self, folder: str, owner: Part) -> Part | None:
+        inside = f"{folder}/"
+        for part in self.parts:
+            if part is not owner and any(path.startswith(inside) for path in part.index.entries):
+                return part
+        return None
+
+
+def _difference(wanted: Iterable[Entry]) -> str:
+    kinds = {entry.kind for entry in wanted}
+    if Kind.WHITEOUT in kinds:
+        return "is removed by one and changed by another"
+    if len(kinds) > 1:
+        return f"is a {' and a '.join(sorted(kinds))}"
+    if len({entry.content for entry in wanted}) > 1:
+        return "points to different places" if kinds == {Kind.LINK} else "has different contents"
+    return "has different modes, owners or attributes"

@@ -1,0 +1,124 @@
+"""The index of a filesystem layer, against what Python's own tarfile finds in it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Mapping
+
+import pytest
+from hubstack.errors import EngineError
+from hubstack.merge.entry import GONE, Entry, Index, Kind, file_entry, overlay
+from hubstack.merge.filesystem import write_layer
+from hubstack.merge.tar import read_blob
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def member(
+    name: str, kind: bytes = tarfile.REGTYPE, link: str = "", content: bytes = b"", pax: Mapping[str, str] | None = None
+) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size, info.mode, info.pax_headers = kind, link, len(content), 0o640, dict(pax or {})
+    return info, content
+
+
+def blob(*members: tuple[tarfile.TarInfo, bytes], style: int = tarfile.PAX_FORMAT) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=style) as tar:
+        for info, content in members:
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def read(content: bytes) -> Index:
+    return read_blob(io.BytesIO(content), lambda path: path.startswith("kept"))
+
+
+def test_each_kind_of_member() -> None:
+    long = "folder/" + "n" * 180
+    index = read(
+        blob(
+            member("./kept/", tarfile.DIRTYPE),
+            member("kept/file", content=b"x" * 700),
+            member("other", content=b"y", pax={"SCHILY.xattr.user.b": "2", "SCHILY.xattr.security.a": "1"}),
+            member(long, content=b"z"),
+            member("kept/hard", tarfile.LNKTYPE, "kept/file"),
+            member("soft", tarfile.SYMTYPE, "../é"),
+            member("fifo", tarfile.FIFOTYPE),
+            member("kept/.wh.gone"),
+        )
+    )
+    assert index.entries["kept"] == Entry(kind=Kind.DIRECTORY, mode=0o640)
+    assert index.entries["kept/file"] == file_entry(b"x" * 700, mode=0o640)
+    assert index.entries["kept/hard"] == index.entries["kept/file"]
+    assert index.entries["other"] == file_entry(b"y", mode=0o640, xattrs=(("security.a", "1"), ("user.b", "2")))
+    assert index.entries[long].content == hashlib.sha256(b"z").hexdigest()
+    assert index.entries["soft"] == Entry(kind=Kind.LINK, content="../é")
+    assert index.entries["fifo"].kind is Kind.DEVICE
+    assert index.entries["kept/gone"] == GONE
+    assert dict(index.contents) == {"kept/file": b"x" * 700, "kept/hard": b"x" * 700}
+
+
+@pytest.mark.parametrize("style", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@given(
+    st.dictionaries(
+        st.text("abc/é", min_size=1, max_size=140).filter(
+            lambda t: t.strip("/") and "//" not in t and t[0] != "/" and t[-1] != "/"
+        ),
+        st.binary(max_size=1500),
+        max_size=5,
+    )
+)
+def test_names_and_sizes(style: int, files: dict[str, bytes]) -> None:
+    try:
+        content = blob(*(member(name, content=data) for name, data in files.items()), style=style)
+    except ValueError:
+        return  # ustar has no room for every name
+    assert dict(read(content).entries) == {name: file_entry(data, mode=0o640) for name, data in files.items()}
+    assert read(gzip.compress(content)) == read(content)
+
+
+def test_a_big_number_is_read() -> None:
+    info, data = member("big", content=b"x")
+    info.uid = 1 << 40
+    assert read(blob((info, data), style=tarfile.GNU_FORMAT)).entries["big"].uid == 1 << 40
+    assert read(blob((info, data))).entries["big"].uid == 1 << 40
+
+
+def test_opaque_folders_and_broken_blobs_are_refused() -> None:
+    with pytest.raises(EngineError, match="folder is opaque"):
+        read(blob(member("folder/.wh..wh..opq")))
+    whole = gzip.compress(blob(member("file", content=bytes(5000))))
+    for broken in (whole[:-20], b"\x1f\x8bnonsense", b"text" * 300):
+        with pytest.raises(EngineError):
+            read(broken)
+
+
+def test_what_is_written_is_read_again() -> None:
+    content = b"root:x:0:0\n"
+    written = {
+        "etc/passwd": file_entry(content, mode=0o600, uid=1, gid=2, xattrs=(("user.a", "b"),)),
+        "etc/link": Entry(kind=Kind.LINK, content="passwd"),
+        "var/old": GONE,
+    }
+    tree = Index(
+        entries={"etc": Entry(kind=Kind.DIRECTORY, mode=0o750, gid=7), **written}, contents={"etc/passwd": content}
+    )
+    tar, compressed = write_layer(written, tree, mtime=5)
+    index = read(compressed)
+    assert gzip.decompress(compressed) == tar
+    assert dict(index.entries) == {
+        **written,
+        "etc": Entry(kind=Kind.DIRECTORY, mode=0o750, gid=7),  # what is above it is said again, as it is
+        "var": Entry(kind=Kind.DIRECTORY, mode=0o755),
+    }
+    assert write_layer(written, tree, mtime=5) == (tar, compressed)
+
+
+def test_a_folder_that_becomes_a_file_takes_what_was_in_it_along() -> None:
+    lower = Index(entries={"a": Entry(kind=Kind.DIRECTORY), "a/b": file_entry(b"b"), "c": file_entry(b"c")})
+    upper = Index(entries={"a": file_entry(b"a"), "c": GONE})
+    assert dict(overlay(lower, upper).entries) == {"a": file_entry(b"a"), "c": GONE}
