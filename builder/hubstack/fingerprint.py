@@ -5,6 +5,9 @@ kind     name                  value
 ======== ===================== ==========================================================================
 format                         FORMAT: how hubstack builds; raised when the same inputs give another image
 docker   Dockerfile            sha256 of its text
+recipe                         RECIPE, in place of a Dockerfile: how a repository's files become one
+address  repository            where it is
+commit   stack (for people)    the repository's, in the lock
 file     path in the context   sha256 of the content and ``x`` if executable, or ``-> target`` of a link
 argument name                  the build argument's value
 platform                       ``linux/amd64``
@@ -16,8 +19,8 @@ parent   node id (for people)  fingerprint
 copy     layer                 fingerprint
 ======== ===================== ==========================================================================
 
-Left out: mtimes, host paths, tags, commit ids, labels, titles, owners, *tests* (which have their own fingerprint), and
-what a parent is called, so that a variable that nothing reads changes nothing above its layer either.
+Left out: mtimes, host paths, tags, branches, the project's own commits, labels, titles, owners, *tests* (which have their
+own fingerprint), and names that are for people: so a variable that nothing reads changes nothing above its layer either.
 """
 
 from __future__ import annotations
@@ -32,10 +35,13 @@ from hubstack.model import Graph, Layer, Node, Rendered, SourceFile
 from hubstack.reference import Fingerprint
 
 FORMAT = 1
+RECIPE = 1  # how repository/recipe.py writes a Dockerfile; raised when the same repository gives another image
 HARNESS = "1"  # part of every test fingerprint: raised when the same test would be run in another way
 
+_FOR_PEOPLE = frozenset({"parent", "commit"})  # whose names are
 _FROM_FILES = frozenset({"docker", "file", "argument", "base", "pin"})
 _MOST_REASONS = 3
+_DIGITS = 12  # of a commit, for people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +63,19 @@ def fingerprints(graph: Graph, rendered: Mapping[str, Rendered], epochs: Mapping
     for node in graph.nodes.values():
         if node.id in rendered:
             facts = tuple(_facts(node, rendered[node.id], epochs, found))
-            counted = [[fact.kind, "" if fact.kind == "parent" else fact.name, fact.value] for fact in facts]
+            counted = [[fact.kind, "" if fact.kind in _FOR_PEOPLE else fact.name, fact.value] for fact in facts]
             found[node.id] = Identity(fingerprint=Fingerprint(_sum(counted)), facts=facts)
     return found
 
 
 def _facts(node: Node, rendered: Rendered, epochs: Mapping[str, str], below: Mapping[str, Identity]) -> Iterator[Fact]:
     yield Fact(kind="format", name="", value=str(FORMAT))
-    yield Fact(kind="docker", name="Dockerfile", value=_sha256(rendered.dockerfile.encode()))
+    if rendered.repository is None:
+        yield Fact(kind="docker", name="Dockerfile", value=_sha256(rendered.dockerfile.encode()))
+    else:
+        yield Fact(kind="recipe", name="", value=str(RECIPE))
+        yield Fact(kind="address", name="repository", value=rendered.repository.url)
+        yield Fact(kind="commit", name=node.layer, value=rendered.repository.commit)
     pinned = {"requirements.txt"} if rendered.pins else set()  # written from the pins, which say it better
     yield from (_file_fact(one) for one in rendered.context if one.path not in pinned)
     yield from (Fact(kind="argument", name=name, value=value) for name, value in sorted(rendered.arguments.items()))
@@ -149,15 +160,17 @@ def _reason(kind: str, name: str, was: str, now: str) -> str:
     """What a changed fact says to people; nothing where the project's file behind it says it."""
     said = ""
     match kind:
-        case "format":
-            said = "this hubstack builds in another way"
+        case "format" | "recipe":
+            said = f"this hubstack builds {'repositories ' if kind == 'recipe' else ''}in another way"
+        case "commit":
+            said = _moved(f"the commit of {name}", was[:_DIGITS], now[:_DIGITS])
         case "pin":
             said = _moved(name, was.partition(" ")[0], now.partition(" ")[0])
         case "epoch":
             said = _moved("its refresh epoch", was, now)
         case "image":
             said = _moved(name, was, now)
-        case "base":
+        case "base" | "address":
             said = f"{name} is {now or 'gone'}, was {was or 'none'}"
         case "parent":
             said = f"{name} changes"

@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 from hubstack.offer import Hub
 from hubstack.reference import Digest, ImageRef
+from hubstack.rulebook import Policy
 from hubstack.source import Position, Source
 
 Value: TypeAlias = str | int | bool | tuple[str, ...]
@@ -33,6 +34,7 @@ Raw: TypeAlias = str | tuple[str, ...]
 class Kind(StrEnum):
     BASE = "base"
     LAYER = "layer"
+    REPOSITORY = "repository"  # stands for a stack's repository, and has its name: no folder of the project
 
 
 class VariableType(StrEnum):
@@ -94,9 +96,27 @@ class Bootstrap:
     include: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """Somebody's notebooks, which a stack prebuilds on another stack."""
+
+    url: str
+    ref: str = ""  # a branch, tag or whole commit; empty: the default branch
+    stack: str  # STACK, with all its variants, or STACK/VARIANT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """What a repository's ref meant when somebody last asked: ``commit`` is 40 hex digits."""
+
+    url: str
+    ref: str
+    commit: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layer:
-    """A folder under ``layers/`` or ``base/``."""
+    """A folder under ``layers/`` or ``base/``; or a stack's repository, which people don't call a layer."""
 
     name: str
     kind: Kind
@@ -117,6 +137,7 @@ class Layer:
     upstream: tuple[str, ...] = ()  # further upstream images that the Dockerfile may name
     draft: str = ""  # why it is checked and rendered, but built only when somebody names it
     files: Mapping[str, SourceFile] = field(default_factory=dict)  # all but layer.yaml, by path in the folder
+    repository: Repository | None = None
     source: Source
 
     @property
@@ -143,6 +164,7 @@ class Stack:
     layers: tuple[str, ...]
     values: Mapping[str, Raw] = field(default_factory=dict)
     matrix: Matrix = field(default_factory=Matrix)
+    repository: Repository | None = None  # then it has neither layers nor a base, values or a matrix of its own
     draft: str = ""  # why it is built only when somebody names it
     source: Source
 
@@ -152,6 +174,17 @@ class Layout(StrEnum):
 
     NESTED = "nested"
     SINGLE = "single"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """Whose signatures the project trusts: those of a key, or of whom an OIDC issuer knows (keyless)."""
+
+    key: str = ""  # the public key's file; empty: keyless
+    identity: str = ""  # a regular expression of Go's over the certificate's subject
+    issuer: str = ""
+    transparency_log: bool = True
+    position: Position
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +197,8 @@ class Settings:
     base: str = ""  # what a layer stands on when it is built by itself; empty: the only base there is
     platforms: tuple[str, ...] = ("linux/amd64",)
     channels: tuple[str, ...] = ("latest",)
+    policy: Policy = field(default_factory=Policy)
+    signing: Signing | None = None
     source: Source
 
 
@@ -172,7 +207,7 @@ class Project:
     """A whole tree, read and checked file by file; what needs more than one file is ``graph``'s business."""
 
     settings: Settings
-    layers: Mapping[str, Layer]  # bases too, by name: a base and a layer never share one
+    layers: Mapping[str, Layer]  # bases and repositories too, by name: no two of them share one
     stacks: Mapping[str, Stack]
     hubs: Mapping[str, Hub]
     macros: Mapping[str, SourceFile] = field(default_factory=dict)  # layers/_macros/, by path in that folder
@@ -282,3 +317,5 @@ class Rendered:
     arguments: Mapping[str, str] = field(default_factory=dict)  # --build-arg
     pins: tuple[Pin, ...] = ()  # the layer's slice of the lock
     upstream: Mapping[str, Digest] = field(default_factory=dict)  # locked images that the Dockerfile names
+    written: Mapping[str, str] = field(default_factory=dict)  # RUNs of hubstack's own, whole → what they are for
+    repository: Revision | None = None  # whose own files say, once they are fetched, what the Dockerfile leaves open

@@ -25,6 +25,7 @@ class Record:
     size_bytes: int  # compressed filesystem layers, those below included
     versions: Mapping[str, str] = field(default_factory=dict)  # as the layers' ``versions`` ask for them
     packages: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # package manager → name → version
+    previous: str = ""  # the fingerprint of the image that the registry remembered before; of what people can choose
 
 
 def record_json(record: Record) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def record_json(record: Record) -> dict[str, Any]:
         "size_bytes": record.size_bytes,
         "versions": dict(record.versions),
         "packages": {manager: dict(packages) for manager, packages in record.packages.items()},
+        **({"previous": record.previous} if record.previous else {}),
     }
 
 
@@ -59,4 +61,5 @@ def _record(data: Any) -> Record:
         size_bytes=data["size_bytes"],
         versions=data["versions"],
         packages=data["packages"],
+        previous=data.get("previous", ""),
     )

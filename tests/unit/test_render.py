@@ -197,6 +197,7 @@ def test_shellcheck_is_content_with_the_script() -> None:
 def test_everything_gets_its_context() -> None:
     one = _case("everything")
     assert [(file.path, file.executable) for file in one.context] == [
+        (".hubstack/bytecode.py", True),
         (".hubstack/run.sh", True),
         ("environment.yml", False),
         ("files/etc/app.conf", False),

@@ -43,10 +43,12 @@ def _changes(before: Mapping[str, Mapping[str, str]], after: Mapping[str, Mappin
 def previous(now: Record, others: Mapping[str, Record]) -> str:
     """The tag of the image that ``now`` is best compared with; empty where there is none.
 
-    A registry keeps no order of time, so it is one with the newest epochs, and of those the one that has the most in
-    common with it.
+    It is the one that its record names. Where that isn't among the others, no order of time is known: then it is one with
+    the newest epochs, and of those the one that has the most in common with it.
     """
     listed = {tag: record for tag, record in others.items() if record.packages}
+    if exact := [tag for tag, record in listed.items() if record.fingerprint == now.previous]:
+        return min(exact)
 
     def rank(tag: str) -> tuple[list[str], int, str]:
         return epochs(listed[tag]), -len(since(listed[tag], now, tag).changes), tag

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from hubstack.errors import RegistryError
-from hubstack.names import FINGERPRINT_LABEL, Names
+from hubstack.names import FINGERPRINT_LABEL, Names, joint
 from hubstack.oci import CONFIG_LIMIT_BYTES, ImageConfig, Manifest
 from hubstack.record import MEDIA_TYPE, Record, parse_record
 from hubstack.reference import Digest, Fingerprint, ImageRef
@@ -66,8 +66,13 @@ class _Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Config:
-    fingerprint: Fingerprint | None
+    fingerprints: tuple[Fingerprint, ...]  # of all platforms; empty where it is none of ours
     platforms: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> Fingerprint | None:
+        """Of several platforms the first one's: what is in it is much the same in all."""
+        return next(iter(self.fingerprints), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +124,7 @@ class Reading:
         """The tags of what else was ever published for the same (stack, variant)."""
         shape = self.names.published(image.stack, image.variant, Fingerprint("0" * 64))
         pattern = re.compile(re.escape(shape.tag.removesuffix("0" * 12)) + "[0-9a-f]{12}")
-        own = image.record.fingerprint.short if image.record else image.ref.tag
+        own = image.ref.tag
         return tuple(
             sorted(tag for tag in self.registry.tags(shape) if pattern.fullmatch(tag) and not tag.endswith(own))
         )
@@ -138,9 +143,9 @@ class Reading:
     def _own_names(self, refs: Mapping[_Key, ImageRef]) -> dict[_Key, ImageRef]:
         """The immutable name of each; where somebody has removed it, that by which it was found."""
         own = {
-            key: self.names.published(key[0], key[1], found)
+            key: self.names.published(key[0], key[1], joint(found))
             for key, ref in refs.items()
-            if (found := self._configs[ref].fingerprint) is not None
+            if (found := self._configs[ref].fingerprints)
         }
         there = self.registry.heads(own.values())
         return {
@@ -149,20 +154,20 @@ class Reading:
         }
 
     def _config(self, ref: ImageRef) -> _Config:
-        """What the image says of itself; of several platforms the first."""
+        """What the image says of itself, on each of its platforms."""
         manifest = self.registry.manifest(ref)
-        platforms: tuple[str, ...] = ()
         if manifest is not None and manifest.is_index:
-            platforms = tuple(one.platform for one in manifest.manifests)
-            manifest = self.registry.manifest(ref.with_digest(manifest.manifests[0].digest))
+            parts = [self._config(ref.with_digest(one.digest)).fingerprints for one in manifest.manifests]
+            found = tuple(one for part in parts for one in part) if all(parts) else ()
+            return _Config(fingerprints=found, platforms=tuple(one.platform for one in manifest.manifests))
         config = self._image_config(ref, manifest)
         if config is None:
-            return _Config(fingerprint=None, platforms=platforms)
+            return _Config(fingerprints=(), platforms=())
         try:
-            found = Fingerprint(config.labels.get(FINGERPRINT_LABEL, ""))
+            label = Fingerprint(config.labels.get(FINGERPRINT_LABEL, ""))
         except ValueError:
-            return _Config(fingerprint=None, platforms=platforms or (config.platform,))  # none of ours
-        return _Config(fingerprint=found, platforms=platforms or (config.platform,))
+            return _Config(fingerprints=(), platforms=(config.platform,))  # none of ours
+        return _Config(fingerprints=(label,), platforms=(config.platform,))
 
     def _image_config(self, ref: ImageRef, manifest: Manifest | None) -> ImageConfig | None:
         if manifest is None or manifest.config is None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hubstack.errors import Problem, ProjectError
+from hubstack.graph import repository
 from hubstack.graph.assembly import Assembly, bases_alone, chain_alone
 from hubstack.graph.chain import Chain, Chains
 from hubstack.graph.requirement import Shelf, layer_problems, unknown_layer
@@ -26,15 +27,16 @@ if TYPE_CHECKING:
 
 def resolve(project: Project) -> Graph:
     """The whole project's graph. Raises ProjectError with everything that is wrong between its files."""
-    chains = Chains(Shelf(layers=project.layers))
+    chains = Chains(Shelf.of(project))
     variants, problems = _variants(project, chains)
     problems += [*layer_problems(chains.shelf), *_base_problems(project), *_double_problems(project, chains)]
     if problems:
         raise ProjectError(problems)
     nodes = Assembly(project, chains)
     images = tuple(
-        Image(variant=variant, platform=platform, node=nodes.stand(chain, variant.values, platform).id)
+        Image(variant=variant, platform=platform, node=nodes.stand(chain, variant.values, platform, top).id)
         for variant, chain in variants
+        for top in [variant.stack if project.stacks[variant.stack].repository else ""]
         for platform in project.settings.platforms
     )
     alone = [nodes.alone(platform) for platform in project.settings.platforms]
@@ -81,6 +83,8 @@ def drafts(project: Project, graph: Graph) -> Mapping[str, str]:
             found[node.id] = reasons[0]
     for image in graph.images:
         stack = project.stacks[image.variant.stack]
+        if stack.repository is not None and not stack.draft:
+            stack = project.stacks[repository.below(stack.repository)]
         reason = f"{stack.name}: {stack.draft}" if stack.draft else found.get(image.node)
         if reason:
             found[image.variant.id] = reason
@@ -98,6 +102,8 @@ def _variants(project: Project, chains: Chains) -> tuple[list[tuple[Variant, Cha
     problems: list[Problem] = []
     for name in sorted(project.stacks):
         stack = project.stacks[name]
+        if stack.repository is not None:
+            continue  # it stands on another stack's variants
         points[name], wrong = expand(stack, types)
         misnamed = [*_list_problems(stack, chains.shelf), *_stack_base_problems(stack, points[name], project)]
         problems += [*wrong, *misnamed]
@@ -108,7 +114,11 @@ def _variants(project: Project, chains: Chains) -> tuple[list[tuple[Variant, Cha
                 variant, wrong = settle(stack, point, declared, owners)
                 variants.append((variant, chain))
                 problems += [*faults, *twice, *(() if misnamed else wrong)]  # a layer's variables are missed with it
-    return variants, [*problems, *name_problems(points, project.settings)]
+    standing, misplaced = repository.standing(project, variants)
+    for stack in (one for one in project.stacks.values() if one.repository is not None):
+        points[stack.name] = repository.points(stack, [variant for variant, _ in standing])
+    variants = sorted([*variants, *standing], key=lambda one: one[0].stack)
+    return variants, [*problems, *misplaced, *name_problems(points, project.settings)]
 
 
 def _chain(stack: Stack, point: Point, chains: Chains) -> tuple[Chain, list[Problem]]:
@@ -179,7 +189,7 @@ def _double_problems(project: Project, chains: Chains) -> Iterator[Problem]:
     """Variables declared twice below layers that may be in no stack. What stands highest has all the others below it."""
     below = {need for needs in chains.shelf.edges.values() for need in needs}
     bases = bases_alone(project)
-    for name in sorted(project.layers.keys() - below):
+    for name in sorted(chains.shelf.layers.keys() - below):
         if isinstance(chain := chain_alone(chains, name, bases), Chain):
             yield from chains.variables(chain)[1]
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from hubstack.graph.chain import Chain, Chains
 from hubstack.graph.requirement import Shelf
-from hubstack.model import Node, Project, Value, Variable
+from hubstack.model import Kind, Node, Project, Value, Variable
 
 
 class Assembly:
@@ -24,12 +24,16 @@ class Assembly:
         self._chains = chains
         self._made: dict[tuple[object, ...], Node] = {}
 
-    def stand(self, chain: Chain, values: Mapping[str, Value], platform: str) -> Node:
-        """The chain's topmost node. What its layers copy from is built by itself, with the same base and values."""
+    def stand(self, chain: Chain, values: Mapping[str, Value], platform: str, repository: str = "") -> Node:
+        """The topmost node of the chain, or of a repository on it.
+
+        What its layers copy from is built by itself, with the same base and values.
+        """
         copied: dict[str, Node] = {}
         for name in self._chains.copied(chain):
             copied[name] = self._line(self._chains.alone(chain.base, name), values, platform, copied)
-        return self._line(chain, values, platform, copied)
+        top = self._line(chain, values, platform, copied)
+        return self._node(repository, top, values, platform, {}) if repository else top
 
     def alone(self, platform: str) -> dict[str, Node]:
         """The topmost node of each layer that can be built by itself."""
@@ -103,7 +107,9 @@ def _defaults(variables: Mapping[str, Variable]) -> dict[str, Value] | Variable:
 
 def why_not_alone(project: Project, layer: str) -> str:
     """Why ``layer`` is not in the graph's ``alone``; empty where it is."""
-    found = _alone(Chains(Shelf(layers=project.layers)), layer, bases_alone(project))
+    if project.layers[layer].kind is Kind.REPOSITORY:
+        return "it is a repository on a stack"
+    found = _alone(Chains(Shelf.of(project)), layer, bases_alone(project))
     return found if isinstance(found, str) else ""
 
 

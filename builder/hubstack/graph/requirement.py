@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from hubstack.errors import Problem
-from hubstack.model import Kind, Layer
+from hubstack.model import Kind, Layer, Project
 from hubstack.source import Position
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 
@@ -44,6 +44,11 @@ class Shelf:
     """
 
     layers: Mapping[str, Layer]
+
+    @classmethod
+    def of(cls, project: Project) -> Shelf:
+        """All but repositories, which no layer can name."""
+        return cls(layers={name: one for name, one in project.layers.items() if one.kind is not Kind.REPOSITORY})
 
     @cached_property
     def providers(self) -> Mapping[str, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 ``STACK``, ``STACK/VARIANT`` and globs of both take images; ``layer:NAME`` takes the layer by itself, on what it requires,
 whether or not a stack has it: one node, whatever the stacks put below that layer, and no image. ``+X`` takes everything
 that X stands on too, ``X+`` everything in the stacks that stands on it. A layer stands on other things in each stack, so
-``layer:NAME+`` begins at all of its nodes.
+``layer:NAME+`` begins at all of its nodes. ``node:ID`` takes one node, as plans and jobs call it, and no image.
 
 A draft is taken when a term without a wildcard names it. ``STACK`` means its variants that are no drafts, if it has any.
 """
@@ -14,15 +14,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from hubstack.errors import UsageError
+from hubstack.errors import ProjectError, UsageError
 from hubstack.graph import drafts as find_drafts
-from hubstack.graph import needed
+from hubstack.graph import needed, resolve
 from hubstack.graph.assembly import why_not_alone
+from hubstack.graph.repository import below, named
 from hubstack.graph.variant import expand, find_owners, find_types
-from hubstack.model import Graph, Image, Project
+from hubstack.model import Graph, Image, Project, Stack
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 
 _LAYER = "layer:"
+_NODE = "node:"
 _WILD = frozenset("*?[")
 _LIST = "`hubstack list` shows what there is."
 
@@ -39,6 +41,7 @@ class Selection:
 class _Term:
     text: str
     layer: str = ""
+    node: str = ""
     stack: str = ""
     variant: str = ""  # empty: every one
     below: bool
@@ -50,6 +53,8 @@ class _Term:
         name = text[below : len(text) - above]
         if name.startswith(_LAYER):
             return cls(text=name, layer=name.removeprefix(_LAYER), below=below, above=above)
+        if name.startswith(_NODE):
+            return cls(text=name, node=name.removeprefix(_NODE), below=below, above=above)
         stack, _, variant = name.partition("/")
         return cls(text=name, stack=stack, variant=variant, below=below, above=above)
 
@@ -68,31 +73,49 @@ def select(project: Project, graph: Graph, terms: Sequence[str], *, drafts: bool
     taken = [] if terms else ready
     nodes: set[str] = set()
     for term in map(_Term.parse, terms):
-        named = [] if term.text.startswith(_LAYER) else _images(term, project, graph, withheld)
-        start = {image.node for image in named} or _alone(term, project, graph, withheld)
+        named = [] if term.text.startswith((_LAYER, _NODE)) else _images(term, project, graph, withheld)
+        start = {image.node for image in named} or _nodes(term, project, graph, withheld)
         further = _above(term, start, graph, ready) if term.above else set()
         if term.below:
             further |= set(needed(graph, start | further)) - start
         nodes |= start | further
         taken = [*taken, *named, *(image for image in ready if image.node in further)]
-    published = {(image.variant.id, image.platform) for image in taken}
-    nodes |= {image.node for image in taken}
-    return Selection(
-        nodes=tuple(node for node in graph.nodes if node in nodes),
-        images=tuple(image for image in graph.images if (image.variant.id, image.platform) in published),
-    )
+    published = {image.variant.id for image in taken}  # with all of its platforms, or not at all
+    images = tuple(image for image in graph.images if image.variant.id in published)
+    nodes |= {image.node for image in images}
+    return Selection(nodes=tuple(node for node in graph.nodes if node in nodes), images=images)
 
 
 def complete(project: Project, prefix: str) -> tuple[str, ...]:
-    """The terms that begin with ``prefix``, for a shell. Without a graph, so that faults elsewhere are in nobody's way."""
+    """The terms that begin with ``prefix``, for a shell.
+
+    Without a graph, so that faults elsewhere are in nobody's way; only nodes need one.
+    """
     plus, name = ("+", prefix[1:]) if prefix.startswith("+") else ("", prefix)
     if name.startswith(_LAYER):
-        words = [f"{_LAYER}{layer}" for layer in sorted(project.layers)]
+        words = [f"{_LAYER}{one.name}" for _, one in sorted(project.layers.items()) if one.repository is None]
     elif (stack := project.stacks.get(name.partition("/")[0])) and "/" in name:
-        words = [f"{stack.name}/{point.name}" for point in expand(stack, find_types(find_owners(project)))[0]]
+        words = [f"{stack.name}/{variant}" for variant in _variants(project, stack)]
+    elif name.startswith(_NODE):
+        words = [f"{_NODE}{node}" for node in _known_nodes(project)]
     else:
-        words = [*sorted(project.stacks), _LAYER]
+        words = [*sorted(project.stacks), _LAYER, _NODE]
     return tuple(f"{plus}{word}" for word in words if word.startswith(name))
+
+
+def _variants(project: Project, stack: Stack) -> list[str]:
+    if stack.repository is not None:
+        lower = project.stacks.get(below(stack.repository))
+        known = _variants(project, lower) if lower is not None and lower.repository is None else []
+        return [name for _, name in named(stack.repository, known)]
+    return [point.name for point in expand(stack, find_types(find_owners(project)))[0]]
+
+
+def _known_nodes(project: Project) -> list[str]:
+    try:
+        return sorted(resolve(project).nodes)
+    except ProjectError:
+        return []
 
 
 def _images(term: _Term, project: Project, graph: Graph, withheld: Mapping[str, str]) -> list[Image]:
@@ -107,6 +130,17 @@ def _images(term: _Term, project: Project, graph: Graph, withheld: Mapping[str, 
     if term.wild and not ready:
         raise _only_drafts(term, (withheld[image.variant.id] for image in found))
     return ready if term.wild else found if term.variant else ready or found
+
+
+def _nodes(term: _Term, project: Project, graph: Graph, withheld: Mapping[str, str]) -> set[str]:
+    return {_node(term, graph)} if term.text.startswith(_NODE) else _alone(term, project, graph, withheld)
+
+
+def _node(term: _Term, graph: Graph) -> str:
+    if term.node not in graph.nodes:
+        what = f"no node is called {quote(term.node)}{did_you_mean(term.node, graph.nodes)}"
+        raise UsageError(what, hint="`hubstack plan --offline` shows what there is.")
+    return term.node
 
 
 def _alone(term: _Term, project: Project, graph: Graph, withheld: Mapping[str, str]) -> set[str]:

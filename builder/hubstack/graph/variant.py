@@ -23,6 +23,9 @@ from hubstack.value import parse_value, value_text
 BASE = "base"
 """An axis like any other, but what it names is a folder under ``base/`` and no variable's value."""
 
+DEFAULT = "default"
+"""The name of the only variant of a stack without a matrix."""
+
 MAX_VARIANTS = 256  # GitHub's bound for a matrix
 _MAX_TAG = 128  # distribution-spec, "Pulling manifests"; its grammar for tags is that of _PIECE
 _PIECE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -70,10 +73,10 @@ def find_types(owners: Owners) -> Types:
 
 
 def expand(stack: Stack, types: Types) -> tuple[tuple[Point, ...], tuple[Problem, ...]]:
-    """The points of the stack's matrix in the order of its axes; one called ``default`` where it has none."""
+    """The points of the stack's matrix in the order of its axes; one called DEFAULT where it has none."""
     matrix, source = stack.matrix, stack.source
     if not matrix.axes and not matrix.include:
-        only = Point(name="default", base=stack.base, given={}, position=source.at())
+        only = Point(name=DEFAULT, base=stack.base, given={}, position=source.at())
         return (only,), tuple(_idle_excludes(stack, [], types))
     problems = list(_axis_problems(stack, types))
     if (size := math.prod(map(len, matrix.axes.values()))) > MAX_VARIANTS:

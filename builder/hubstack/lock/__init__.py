@@ -29,7 +29,7 @@ from hubstack.lock.resolution import (
     same_python,
     scopes,
 )
-from hubstack.model import Graph, Pin, Project, Refresh
+from hubstack.model import Graph, Pin, Project, Refresh, Revision
 from hubstack.reference import Digest
 from hubstack.source import Position
 
@@ -41,6 +41,7 @@ _COMMENT = f"# Written by `hubstack update`, which is also how to change it: {LO
 _HEADER = re.compile(r"(?:#.*\n)*format: (?P<format>[0-9]+)\nchecksum: (?P<checksum>[0-9a-f]{64})\n")
 _FORMAT = re.compile(r"^format: ([0-9]+)$", re.MULTILINE)
 _HASHES = "\nsha256:\n"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _CONFLICT = re.compile(r"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
 
 
@@ -48,6 +49,7 @@ _CONFLICT = re.compile(r"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
 class Lock:
     images: Mapping[str, Digest] = field(default_factory=dict)  # upstream reference, as written
     epochs: Mapping[str, str] = field(default_factory=dict)  # layer → "2026-11-01"
+    repositories: Mapping[str, Revision] = field(default_factory=dict)  # by stack
     python: Mapping[str, Resolution] = field(default_factory=dict)  # by the scope's text, "3.13 jupyterlab=4.5"
 
 
@@ -123,6 +125,13 @@ def _lines(lock: Lock) -> Iterator[str]:
     if lock.epochs:
         yield "\nepochs:"
         yield from (f"  {layer}: {epoch}" for layer, epoch in sorted(lock.epochs.items()))
+    if lock.repositories:
+        yield "\nrepositories:"
+    for stack, revision in sorted(lock.repositories.items()):
+        yield f"  {stack}:"
+        yield f"    url: {json.dumps(revision.url)}"
+        yield f"    ref: {json.dumps(revision.ref)}"
+        yield f"    commit: {json.dumps(revision.commit)}"
     if python:
         yield "\npython:"
     for scope, resolution in python:
@@ -157,8 +166,15 @@ def _parse(body: str) -> Lock:
     return Lock(
         images={name: Digest(digest) for name, digest in tree.get("images", {}).items()},
         epochs=dict(tree.get("epochs", {})),
+        repositories={stack: _revision(**part) for stack, part in tree.get("repositories", {}).items()},
         python={scope: _resolution(part, hashes[scope]) for scope, part in tree.get("python", {}).items()},
     )
+
+
+def _revision(*, url: str, ref: str, commit: str) -> Revision:
+    if _COMMIT.fullmatch(commit) is None:
+        raise ValueError(f"not a commit: {commit!r}")
+    return Revision(url=url, ref=ref, commit=commit)
 
 
 def _hashes(text: str) -> Mapping[str, Mapping[str, tuple[str, ...]]]:

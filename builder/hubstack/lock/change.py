@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -14,13 +15,14 @@ from hubstack.model import Graph
 Holders: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 """(scope, package) → the layers that install it there."""
 
-_SHOWN_DIGITS = 12
+_LONG = re.compile(r"(?:(?<=^sha256:)|(?<= ))[0-9a-f]{12}(?P<rest>[0-9a-f]{28,52})$")
 
 
 class ChangeKind(StrEnum):
     PYTHON = "python"
     IMAGE = "image"
     EPOCH = "epoch"
+    REPOSITORY = "repository"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +46,18 @@ def holders(graph: Graph, slices: Slices) -> Holders:
 
 
 def changes(old: Lock, new: Lock, held: Holders | None = None) -> tuple[Change, ...]:
-    """Packages first, then images and epochs, each by name. Without ``held`` packages name no layers."""
+    """Packages first, then images, epochs and repositories, each by name. Without ``held`` packages name no layers."""
     return (
         *_packages(old, new, held or {}),
         *_simple(ChangeKind.IMAGE, old.images, new.images),
         *_simple(ChangeKind.EPOCH, old.epochs, new.epochs),
+        *_simple(ChangeKind.REPOSITORY, _revisions(old), _revisions(new)),
     )
+
+
+def _revisions(lock: Lock) -> dict[str, str]:
+    """``main 4d5e6f…``: a commit says little without what it was the commit of."""
+    return {stack: f"{one.ref or 'HEAD'} {one.commit}" for stack, one in lock.repositories.items()}
 
 
 def _packages(old: Lock, new: Lock, held: Holders) -> Iterator[Change]:
@@ -75,7 +83,7 @@ def _differ(one: Package | None, other: Package | None) -> bool:
 def _simple(kind: ChangeKind, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[Change]:
     for name in sorted({*old, *new}):
         if old.get(name) != new.get(name):
-            layers = (name,) if kind is ChangeKind.EPOCH else ()
+            layers = () if kind is ChangeKind.IMAGE else (name,)
             yield Change(kind=kind, name=name, old=old.get(name, ""), new=new.get(name, ""), layers=layers)
 
 
@@ -97,6 +105,7 @@ _HEADINGS = {
     ChangeKind.PYTHON: ("PACKAGE", "OLD", "NEW", "LAYERS", "PYTHON"),
     ChangeKind.IMAGE: ("IMAGE", "OLD", "NEW"),
     ChangeKind.EPOCH: ("LAYER", "OLD EPOCH", "NEW EPOCH"),
+    ChangeKind.REPOSITORY: ("REPOSITORY", "OLD COMMIT", "NEW COMMIT"),
 }
 
 
@@ -109,7 +118,8 @@ def _cells(row: Change) -> tuple[str, ...]:
 
 
 def _short(text: str) -> str:
-    return text[: len("sha256:") + _SHOWN_DIGITS] if text.startswith("sha256:") else text
+    """Digests and commits by their first digits."""
+    return _LONG.sub(lambda match: match[0][: -len(match["rest"])], text)
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:

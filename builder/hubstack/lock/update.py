@@ -17,6 +17,7 @@ from typing import Protocol
 
 from hubstack.errors import CommandFailed, HubstackError, Problem, ProjectError, RegistryError, Severity, UsageError
 from hubstack.lock import Demand, Lock, Upstream, pins_for
+from hubstack.lock.repository import Ask, ask_revisions, revision_of, with_repository
 from hubstack.lock.resolution import (
     Package,
     PythonInput,
@@ -29,20 +30,24 @@ from hubstack.lock.resolution import (
     roots,
 )
 from hubstack.lock.uvlock import blamed, explanation, parse_lock, render_preferences, render_project
-from hubstack.model import Project, Refresh
+from hubstack.model import Project, Refresh, Revision
 from hubstack.reference import Digest, ImageRef
 from hubstack.source import Position
 from hubstack.spelling import did_you_mean, quote
 
 RESOLVE_DEADLINE_S = 900
-SECTIONS = ("python", "images", "epochs")
-_LAYER = "layer:"
+SECTIONS = ("python", "images", "epochs", "repositories")
+_LAYER, _REPOSITORY = "layer:", "repository:"
 
 
 class Run(Protocol):
     """``hubstack.command.output``: what a program prints on stdout. Raises CommandFailed with the tail of its stderr."""
 
     def __call__(self, argv: Sequence[str], *, env: Mapping[str, str], deadline_s: float) -> str: ...
+
+
+def _nobody_knows(url: str, _ref: str) -> str:
+    raise HubstackError(f"there is no git to ask {url} by")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +59,13 @@ class Outside:
     resolve_image: Callable[[ImageRef], Digest | None]
     env: Mapping[str, str]  # uv's whole environment: which indexes it asks is the machine's setting
     say: Callable[[str], None]  # what is being asked, for people who wait
+    find_commit: Ask = _nobody_knows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Updated:
     lock: Lock
-    warnings: tuple[Problem, ...] = ()  # images that could not be pinned
+    warnings: tuple[Problem, ...] = ()  # images and repositories that could not be pinned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +75,7 @@ class Choice:
     sections: frozenset[str] = frozenset()
     packages: frozenset[str] = frozenset()
     layers: frozenset[str] = frozenset()
+    repositories: frozenset[str] = frozenset()  # of these stacks
 
     @property
     def resolves(self) -> bool:
@@ -76,30 +83,39 @@ class Choice:
 
 
 def update(demand: Demand, lock: Lock, outside: Outside, only: Sequence[str] = ()) -> Updated:
-    """The new lock. ``only`` names what may move: python, images, epochs, PACKAGE or layer:NAME; empty: everything.
+    """The new lock. ``only`` names what may move: one of SECTIONS, PACKAGE, layer:NAME or repository:STACK; empty: all.
 
     Raises ProjectError for requirements that can't be met together or can't be read, UsageError for a word in ``only``
-    that nothing has, HubstackError where the index can't be asked, or a registry that ``only`` is about.
+    that nothing has, HubstackError where the index can't be asked, or a registry or repository that ``only`` is about.
     """
     choice = choose(only, demand, lock)
     python = _Packages(demand, lock, outside, choice).resolve() if choice.resolves else lock.python
-    images, warnings = _images(demand, lock, outside, choice)
-    if warnings and "images" in only:
-        raise HubstackError("\n".join(f"{warning.position}: {warning.what}." for warning in warnings))
+    images, unpinned = _images(demand, lock, outside, choice)
+    repositories, unasked = _repositories(demand.project, lock, outside, choice)
+    wanted = (*(unpinned if "images" in only else ()), *(unasked if only else ()))
+    if wanted:
+        raise HubstackError("\n".join(f"{warning.position}: {warning.what}." for warning in wanted))
     epochs = _epochs(demand.project, lock, outside.today, choice)
-    return Updated(lock=Lock(images=images, epochs=epochs, python=python), warnings=warnings)
+    new = Lock(images=images, epochs=epochs, python=python, repositories=repositories)
+    return Updated(lock=new, warnings=(*unpinned, *unasked))
 
 
 def choose(only: Sequence[str], demand: Demand, lock: Lock) -> Choice:
     if not only:
         return Choice(sections=frozenset(SECTIONS))
     layers = {word.removeprefix(_LAYER) for word in only if word.startswith(_LAYER)}
-    rest = {word for word in only if not word.startswith(_LAYER)}
+    stacks = {word.removeprefix(_REPOSITORY) for word in only if word.startswith(_REPOSITORY)}
+    rest = {word for word in only if not word.startswith((_LAYER, _REPOSITORY))}
     packages = {canonical(word) for word in rest.difference(SECTIONS)}
-    _refuse_unknown(layers, demand.project.layers, "layer")
+    repositories = {layer.name for layer in with_repository(demand.project)}
+    _refuse_unknown(layers, demand.project.layers.keys() - repositories, "layer")
+    _refuse_unknown(stacks, repositories, "stack with a repository that is called")
     _refuse_unknown(packages, _known_packages(demand, lock), "package in the lock")
     return Choice(
-        sections=frozenset(rest.intersection(SECTIONS)), packages=frozenset(packages), layers=frozenset(layers)
+        sections=frozenset(rest.intersection(SECTIONS)),
+        packages=frozenset(packages),
+        layers=frozenset(layers),
+        repositories=frozenset(stacks),
     )
 
 
@@ -107,7 +123,7 @@ def _refuse_unknown(words: Iterable[str], known: Iterable[str], kind: str) -> No
     known = set(known)
     for word in sorted(words):
         if word not in known:
-            hint = f"--only takes {', '.join(SECTIONS)}, a package's name, or layer:NAME."
+            hint = f"--only takes {', '.join(SECTIONS)}, a package's name, layer:NAME, or repository:STACK."
             raise UsageError(f"there is no {kind} {quote(word)}{did_you_mean(word, known)}", hint=hint)
 
 
@@ -127,7 +143,7 @@ def _refuse_unreadable(inputs: Iterable[PythonInput]) -> None:
         raise ProjectError(problems)
 
 
-# --- epochs and images -------------------------------------------------------------------------------------------------
+# --- epochs, images and repositories -----------------------------------------------------------------------------------
 
 
 def epoch(refresh: Refresh, today: date) -> str:
@@ -180,6 +196,22 @@ def _unpinned(one: Upstream, why: str, old: Digest | None) -> Problem:
     outcome = f"its digest stays {old[:19]}" if old else "it has no digest"
     what = f"{one.reference} could not be asked for, so {outcome}: {why.rstrip('.')}"
     return Problem(position=one.position, what=what, severity=Severity.WARNING)
+
+
+def _repositories(
+    project: Project, lock: Lock, outside: Outside, choice: Choice
+) -> tuple[Mapping[str, Revision], tuple[Problem, ...]]:
+    """The commits, and a warning for each repository that could not be asked; its old commit stays."""
+    everything = "repositories" in choice.sections
+    wanted = {layer.name: layer for layer in with_repository(project)}
+    moves = [layer for name, layer in wanted.items() if everything or name in choice.repositories]
+    if not (moves or everything):
+        return lock.repositories, ()
+    if moves:
+        outside.say(f"asking for {len(moves)} repositor{'ies' if len(moves) > 1 else 'y'}")
+    kept = {name: old for name, layer in wanted.items() if (old := revision_of(layer, lock)) is not None}
+    asked, warnings = ask_revisions(moves, lock, outside.find_commit)
+    return dict(sorted((kept | asked).items())), warnings
 
 
 # --- Python packages ---------------------------------------------------------------------------------------------------

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from hubstack.errors import Problem, ProjectError, Severity
-from hubstack.model import Graph, Layer, Node, Pin, Project, Rendered, SourceFile, Value
+from hubstack.model import Graph, Kind, Layer, Node, Pin, Project, Rendered, Revision, SourceFile, Value
 from hubstack.reference import Digest
 from hubstack.render.compose import DOCKERFILE, Answer, Composed, Composer, Job, is_plain_file
 from hubstack.render.fork import Bounds, Step, bounded
-from hubstack.render.packages import FILES, RUN_SCRIPT, run_script
+from hubstack.render.packages import FILES, SCRIPTS, script
+from hubstack.render.repository import render_repository
 from hubstack.render.template import MACROS
 from hubstack.source import Position
 
@@ -61,12 +62,14 @@ def render_leniently(
     *,
     pins: Mapping[str, tuple[Pin, ...]],
     images: Mapping[str, Digest],
+    revisions: Mapping[str, Revision] | None = None,
     nodes: Iterable[str] | None = None,
     bounds: Bounds | None = None,
 ) -> tuple[Mapping[str, Rendered], tuple[Problem, ...]]:
-    """What could be rendered, and every fault and warning."""
+    """What could be rendered, and every fault and warning. ``revisions`` are the lock's, by stack."""
     wanted = set(graph.nodes if nodes is None else nodes)
-    chosen = [node for node in graph.nodes.values() if node.id in wanted]
+    repositories = {name for name, layer in project.layers.items() if layer.kind is Kind.REPOSITORY}
+    chosen = [one for one in graph.nodes.values() if one.id in wanted and one.layer not in repositories]
     jobs = {node.id: _job(project, node, pins=bool(pins.get(node.id))) for node in chosen}
     composer = Composer(project, images)
     composed, problems = _all_bounded(composer.compose, jobs, bounds or Bounds())
@@ -78,7 +81,10 @@ def render_leniently(
             problems += one.problems
             if one.dockerfile:
                 rendered[node.id] = files.rendered(node, one, pins.get(node.id, ()), images)
-    return rendered, tuple(dict.fromkeys(problems))
+    for node in graph.nodes.values():
+        if node.id in wanted and node.layer in repositories:
+            rendered[node.id] = render_repository(project.layers[node.layer], (revisions or {}).get(node.layer))
+    return {node: rendered[node] for node in graph.nodes if node in rendered}, tuple(dict.fromkeys(problems))
 
 
 def render_requirements(
@@ -164,7 +170,7 @@ class _Files:
         self._positions: dict[tuple[str, int], Position] = {}
         self._sources: dict[tuple[str, frozenset[str]], Mapping[str, str]] = {}
         self._untouched: dict[str, tuple[SourceFile, ...]] = {}
-        self._run_script = run_script()
+        self._scripts = [script(path) for path in SCRIPTS]
 
     def rendered(self, node: Node, composed: Composed, pins: tuple[Pin, ...], images: Mapping[str, Digest]) -> Rendered:
         layer = self._project.layers[node.layer]
@@ -176,6 +182,7 @@ class _Files:
             bootstrap=composed.bootstrap,
             pins=pins,
             upstream={reference: images[reference] for reference in composed.upstream},
+            written=composed.written,
         )
 
     def _position(self, origin: tuple[str, int]) -> Position:
@@ -190,8 +197,7 @@ class _Files:
             SourceFile(path=name, content=text.encode(), executable=name == "postBuild" or _is_executable(layer, name))
             for name, text in composed.files.items()
         ]
-        if RUN_SCRIPT in composed.dockerfile:
-            made.append(self._run_script)
+        made += (one for one in self._scripts if one.path in composed.dockerfile)
         if pins:
             made.append(SourceFile(path=REQUIREMENTS, content=slice_text(pins).encode()))
         return tuple(sorted((*self._untouched[layer.name], *made), key=lambda file: file.path))

@@ -50,6 +50,7 @@ class Composed:
     bootstrap: Bootstrap | None = None
     upstream: tuple[str, ...] = ()  # locked references that the Dockerfile names
     macros: frozenset[str] = frozenset()
+    written: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
@@ -117,6 +118,7 @@ class _Composition:
         self._layer = job.layer
         self._problems: list[Problem] = []
         self._macros: frozenset[str] = frozenset()
+        self._written_runs: Mapping[str, str] = {}
 
     def result(self) -> Composed:
         package_texts = {name: text for name in FILES if (text := self._render(name)) is not None}
@@ -141,6 +143,7 @@ class _Composition:
             bootstrap=bootstrap,
             upstream=used,
             macros=self._macros,
+            written=self._written_runs,
             problems=tuple(self._problems),
         )
 
@@ -233,6 +236,7 @@ class _Composition:
             },
         )
         writer = Writer(self._composer.templates, site)
+        self._written_runs = writer.written
         if DOCKERFILE not in layer.files:
             body: Text | None = self._written(writer)
         elif (body := self._render(DOCKERFILE, writer.functions())) is not None:
@@ -299,7 +303,7 @@ def pin_images(dockerfile: Text, images: Mapping[str, Digest]) -> tuple[Text, tu
         return dockerfile, ()
     lines, used = dockerfile.text.split("\n"), dict[str, None]()
     for one in instructions:
-        for reference in images.keys() & set(_images_named(one)):
+        for reference in images.keys() & set(images_named(one)):
             used[reference] = None
             name = re.compile(rf"(?<![\w./:@-]){re.escape(reference)}(?![\w./:@-])")
             for number in range(one.line - 1, one.end - one.heredoc_lines):
@@ -307,7 +311,7 @@ def pin_images(dockerfile: Text, images: Mapping[str, Digest]) -> tuple[Text, tu
     return Text("\n".join(lines), dockerfile.origins), tuple(sorted(used))
 
 
-def _images_named(one: Instruction) -> Iterator[str]:
+def images_named(one: Instruction) -> Iterator[str]:
     if one.name == "FROM":
         yield one.words[0]
     if (origin := one.flag("from")) is not None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from hubstack.errors import Problem
 from hubstack.model import SourceFile
-from hubstack.render.origin import Text, mark
+from hubstack.render.origin import Text, mark, separate
 from hubstack.render.template import STEP, Functions, Refusal, Templates
 from hubstack.source import Position
 from hubstack.spelling import did_you_mean, quote
@@ -25,7 +25,10 @@ FILES = ("apt.txt", "environment.yml", "requirements.txt", "npm.txt", "install.R
 IN_CONTEXT = frozenset({"environment.yml", "install.R", "postBuild"})
 """Those that builds read as they are; requirements.txt becomes the layer's slice of the lock."""
 RUN_SCRIPT = ".hubstack/run.sh"
+SCRIPTS = {RUN_SCRIPT: "render/templates/run.sh", ".hubstack/bytecode.py": "inside/bytecode.py"}
+"""What steps run: path in the build context → path in this package."""
 """What every RUN of ours calls, as it lies in the build context."""
+COPY = "copy()"
 BEGIN = f"#{STEP}"
 """Stands in front of a RUN that needs to be root and to know SOURCE_DATE_EPOCH; ``privilege`` replaces it."""
 
@@ -52,6 +55,7 @@ class Writer:
     templates: Templates
     site: Site
     asked: set[str] = field(default_factory=set)
+    written: dict[str, str] = field(default_factory=dict)  # whole RUNs → the package file, or COPY
 
     def functions(self) -> Functions:
         return {"packages": self.packages, "copy": self.copy, "run": self.run}
@@ -65,13 +69,19 @@ class Writer:
         self.asked.update(wanted)
         return "\n\n".join(filter(None, (self._install(name) for name in wanted)))
 
-    def run(self, caller: Callable[[], str], *, apt_cache: bool = False, mounts: Sequence[str] = ()) -> str:
+    def _wrote(self, run: str, why: str) -> str:
+        self.written[separate(run, "").text] = why
+        return run
+
+    def run(
+        self, caller: Callable[[], str], *, apt_cache: bool = False, mounts: Sequence[str] = (), network: bool = True
+    ) -> str:
         """A RUN of the author's own, as reproducible as the others; it begins with ``apt-get update`` where it has the
         cache.
         """
         own = [mounts] if isinstance(mounts, str) else list(mounts)
         body = dedent(caller()).strip("\n")
-        written = self._apt_run(body, own) if apt_cache else self._run(body, own)
+        written = self._apt_run(body, own) if apt_cache else self._run(body, own, network=network)
         return f"{BEGIN}\n{written}\n"
 
     def copy(self, source: str, target: str, *, chown: str = "", mode: str = "") -> str:
@@ -90,7 +100,8 @@ class Writer:
         else:
             target = f"{target}{posixpath.basename(path)}" if target.endswith("/") else target
             body = self._own.copy_file(path, target, owner, mode or ("0755" if self.site.files[path] else "0644"))
-        return f"{BEGIN}\n{self._run(body, ['type=bind,source=files,target=/tmp/files'])}"
+        run = self._wrote(self._run(body, ["type=bind,source=files,target=/tmp/files"]), COPY)
+        return f"{BEGIN}\n{run}"
 
     @property
     def _own(self) -> Any:
@@ -101,7 +112,8 @@ class Writer:
         wanted = self.site.pins if name == "requirements.txt" else any(_significant(line) for line, _ in text.lines())
         if not wanted:
             return ""
-        return f"{mark(f'{self.site.folder}/{name}', 1)}{BEGIN}\n# {name}\n{self._installing(name, text)}"
+        run = self._wrote(self._installing(name, text), name)
+        return f"{mark(f'{self.site.folder}/{name}', 1)}{BEGIN}\n# {name}\n{run}"
 
     def _installing(self, name: str, text: Text) -> str:
         own, bind = self._own, f"type=bind,source={name},target=/tmp/{name}"
@@ -124,11 +136,11 @@ class Writer:
         caches = self._own.apt_mounts(self.site.cache).splitlines()
         return self._run(body, [*caches, *mounts], "apt")
 
-    def _run(self, body: str, mounts: Sequence[str], mode: str = "") -> str:
+    def _run(self, body: str, mounts: Sequence[str], mode: str = "", *, network: bool = True) -> str:
         end = "EOF"
         while end in body.split("\n"):  # the author's own here-document
             end += "_"
-        return str(self._own.run(body, mounts, mode, end))
+        return str(self._own.run(body, mounts, mode, end, network))
 
 
 def check_packages(name: str, text: Text) -> Iterator[Problem]:
@@ -188,6 +200,7 @@ def _owner(chown: str) -> tuple[str, str]:
     return f"--owner={match[1]}", f"--group={match[2] or match[1]}"
 
 
-def run_script() -> SourceFile:
-    content = resources.files("hubstack.render").joinpath("templates", "run.sh").read_bytes()
-    return SourceFile(path=RUN_SCRIPT, content=content, executable=True)
+def script(path: str) -> SourceFile:
+    """One of SCRIPTS."""
+    content = resources.files("hubstack").joinpath(*SCRIPTS[path].split("/")).read_bytes()
+    return SourceFile(path=path, content=content, executable=True)

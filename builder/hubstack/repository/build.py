@@ -87,9 +87,10 @@ def checked_out(
     on_line: Callable[[str], None],
     cancel: threading.Event | None = None,
     ca_bundle: Path | None = None,
+    scratch: Path | None = None,
 ) -> Iterator[Checkout]:
     """A repository's files, for as long as the block lasts. Raises RepositoryError with all that is wrong in them."""
-    with tempfile.TemporaryDirectory(prefix="hubstack-repository-") as name:
+    with tempfile.TemporaryDirectory(prefix="hubstack-repository-", dir=scratch) as name:
         folder = source.local
         if folder is None:
             folder = Path(name) / "repository"

@@ -53,6 +53,16 @@ def find_source(url_or_dir: str, ref: str = "", *, ca_bundle: Path | None = None
     )
 
 
+def find_commit(url: str, ref: str, *, ca_bundle: Path | None = None) -> str:
+    """The 40 digits of what ``ref`` means now, for a lock. Raises RepositoryError."""
+    commit = find_source(url, ref, ca_bundle=ca_bundle).commit
+    if _COMMIT.fullmatch(commit) is None:
+        raise RepositoryError(
+            f"{quote(ref)} is no whole commit", hint="Write all of its 40 digits, or a branch or a tag."
+        )
+    return commit
+
+
 def check_out(
     url_or_dir: str,
     source: Source,

@@ -39,16 +39,21 @@ def ends(line: str) -> bool:
 
 def explain(lines: Sequence[str], shown: str) -> RepositoryError:
     """The error of a build of ``shown`` that ended badly, from everything that it printed."""
+    said, tail = account(lines)
+    return RepositoryError("\n".join([f"{shown}: {said[0]}", *said[1:], *(f"    {line}" for line in tail)]))
+
+
+def account(lines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What a build that ended badly says of it, one sentence a fault; and its last lines, where they say more."""
     said = list(dict.fromkeys(match["what"] for line in lines if (match := _MARK.fullmatch(line))))
     tail = failed_step(lines)
     if said:
-        quoted = [] if all(_NEEDS_NO_TAIL.search(one) for one in said) else _quoted(tail)
-        return RepositoryError("\n".join([f"{shown}: {said[0]}", *said[1:], *quoted]))
+        return said, [] if all(_NEEDS_NO_TAIL.search(one) for one in said) else _last(tail)
     if missing := _missing_packages(tail):
-        return RepositoryError(f"{shown}: apt.txt: Debian has no package {', '.join(missing)} in the stack's release")
+        return [f"apt.txt: Debian has no package {', '.join(missing)} in the stack's release"], []
     if not tail:
         tail = [line for line in lines if line and not line.startswith((" ", "Traceback"))]
-    return RepositoryError("\n".join([f"{shown}: the build has failed. It said last:", *_quoted(tail)]))
+    return ["the build has failed. It said last:"], _last(tail)
 
 
 def failed_step(lines: Sequence[str]) -> list[str]:
@@ -60,8 +65,8 @@ def failed_step(lines: Sequence[str]) -> list[str]:
     return [text for text in texts if not re.match(r"\[|ERROR: process|sha256:|CACHED|DONE", text)]
 
 
-def _quoted(lines: Sequence[str]) -> list[str]:
-    return [f"    {line}" for line in lines if not line.startswith("hubstack: ")][-_TAIL:]
+def _last(lines: Sequence[str]) -> list[str]:
+    return [line for line in lines if not line.startswith("hubstack: ")][-_TAIL:]
 
 
 def _missing_packages(lines: Sequence[str]) -> list[str]:

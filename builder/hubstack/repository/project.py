@@ -11,13 +11,20 @@ from hubstack.repository.choice import Offer
 
 
 def find_offers(project: Project, graph: Graph, platform: str) -> Mapping[Offer, Image]:
-    """Every image for ``platform`` that is no draft, those of the fewest layers first. Offers have no image's name yet.
+    """Every image for ``platform`` that is neither a draft nor a repository's, those of the fewest layers first.
+
+    Offers have no image's name yet.
 
     So the default is the smallest stack that fits. Raises ProjectError.
     """
     asked = demand(project, graph).inputs
     withheld = drafts(project, graph)
-    there = [one for one in graph.images if one.platform == platform and one.variant.id not in withheld]
+    made = {name for name, stack in project.stacks.items() if stack.repository is None}
+    there = [
+        one
+        for one in graph.images
+        if one.platform == platform and one.variant.stack in made and one.variant.id not in withheld
+    ]
     found = {}
     for image in sorted(there, key=lambda one: len(graph.lineage[one.node])):
         lineage = graph.lineage[image.node]

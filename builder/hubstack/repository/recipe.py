@@ -32,10 +32,12 @@ def render_dockerfile(
     scripts: Mapping[str, str],
     labels: Mapping[str, str],
     install_r: str = "",
+    cache: str = "",
 ) -> str:
     """``stack`` is what messages call ``image``; ``scripts`` says where in the build context PROVIDE and the others lie.
 
-    ``install_r`` is the text of install.R, of which it depends when that is run. The context has the repository in src/.
+    ``install_r`` is the text of install.R, of which it depends when that is run. ``cache`` tells apt's caches of one
+    stack from another's where ``image`` doesn't. The context has the repository in src/.
     """
     late_r = bool(_READS_FILES.search(install_r))
     late = wanted.local or wanted.package
@@ -46,7 +48,7 @@ def render_dockerfile(
         f"ARG REPO_DIR={REPO_DIR}",
         "ENV REPO_DIR=${REPO_DIR}",
         *_check(wanted, stack, scripts),
-        *_apt(wanted, image, scripts),
+        *_apt(wanted, cache or image, scripts),
         *([] if late else _install(wanted, stack, scripts)),
         *(_install_r(wanted, scripts, late=False) if not late_r else []),
         *_repository(),
@@ -81,9 +83,9 @@ def _check(wanted: Specification, stack: str, scripts: Mapping[str, str]) -> Ite
         yield from _provide("check", asked, scripts)
 
 
-def _apt(wanted: Specification, image: str, scripts: Mapping[str, str]) -> Iterator[str]:
+def _apt(wanted: Specification, stack: str, scripts: Mapping[str, str]) -> Iterator[str]:
     if wanted.apt:
-        cache = hashlib.sha256(image.encode()).hexdigest()[:12]
+        cache = hashlib.sha256(stack.encode()).hexdigest()[:12]
         mounts = [
             f"--mount=type=cache,id=hubstack-repository-apt-lists-{cache},target=/var/lib/apt/lists,sharing=locked",
             f"--mount=type=cache,id=hubstack-repository-apt-{cache},target=/var/cache/apt,sharing=locked",

@@ -39,11 +39,12 @@ RUN --mount=type=tmpfs,target=/tmp \
 umask 002
 export UV_CACHE_DIR=/tmp/uv UV_LINK_MODE=copy PIP_CACHE_DIR=/tmp/pip
 if command -v uv >/dev/null; then
-    uv pip install --python "$(command -v python)" --no-deps --require-hashes --compile-bytecode \
-        -r /tmp/requirements.txt
+    uv pip install --python "$(command -v python)" --no-deps --require-hashes -r /tmp/requirements.txt
 else
-    python -m pip install --no-deps --require-hashes --no-input --disable-pip-version-check -r /tmp/requirements.txt
+    python -m pip install --no-deps --require-hashes --no-compile --no-input --disable-pip-version-check \
+        -r /tmp/requirements.txt
 fi
+PYTHONHASHSEED=0 python -B /tmp/.hubstack/bytecode.py
 EOF
 
 # npm.txt

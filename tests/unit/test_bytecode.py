@@ -1,0 +1,83 @@
+"""The build step that compiles Python modules: the same bytes whatever the machine, and nothing but what is missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+from hubstack.inside import bytecode
+
+SCRIPT = Path(bytecode.__file__)
+WORDS = ("alpha", "beta", "gamma")
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("venv")
+    venv.create(folder, symlinks=True)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture
+def packages(python: Path) -> Path:
+    """site-packages with two chunks of modules that share names and constants with each other."""
+    (folder,) = python.parents[1].glob("lib/python*/site-packages")
+    for number in range(2 * bytecode.CHUNK):
+        text = f"def f{number}(a, b={WORDS!r}):\n    return a in {{'alpha', 'beta', {WORDS[number % 3]!r}}}, 'alpha beta', b\n"
+        (folder / f"m{number}.py").write_text(text)
+    for old in folder.rglob("*.pyc"):
+        old.unlink()
+    return folder
+
+
+def compiled(python: Path, packages: Path, cpus: set[int]) -> dict[str, bytes]:
+    subprocess.run(
+        ["taskset", "--cpu-list", ",".join(map(str, cpus)), python, "-B", SCRIPT],
+        check=True,
+        env={"PYTHONHASHSEED": "0"},
+    )
+    found = {path.name: path.read_bytes() for path in packages.rglob("*.pyc")}
+    for path in packages.rglob("*.pyc"):
+        path.unlink()
+    return found
+
+
+def test_the_number_of_processors_does_not_show(python: Path, packages: Path) -> None:
+    cpus = sorted(os.sched_getaffinity(0))
+    one, all_of_them = compiled(python, packages, {cpus[0]}), compiled(python, packages, set(cpus))
+    assert one == all_of_them
+    assert len(one) >= 2 * bytecode.CHUNK
+
+
+def test_what_has_bytecode_keeps_it_and_what_cannot_be_compiled_is_left_alone(python: Path, packages: Path) -> None:
+    subprocess.run([python, "-B", SCRIPT], check=True)
+    (cached,) = packages.rglob("m0.*.pyc")
+    cached.write_bytes(b"from below")
+    (packages / "template.py").write_text("{% no python %}\n")
+    done = subprocess.run([python, "-B", SCRIPT], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert cached.read_bytes() == b"from below"
+    assert not list(packages.rglob("template.*.pyc"))
+    (packages / "template.py").unlink()
+
+
+def test_what_python_imports_as_it_starts_is_compiled_like_the_rest(python: Path, packages: Path) -> None:
+    (packages / "early.py").write_text("EARLY = True\n")
+    (packages / "early.pth").write_text("import early\n")
+    cpus = os.sched_getaffinity(0)
+    before = compiled(python, packages, cpus)
+    os.utime(packages / "early.py", (1, 1))
+    assert compiled(python, packages, cpus) == before
+    (packages / "early.pth").unlink()
+
+
+def test_sources_may_get_another_date(python: Path, packages: Path) -> None:
+    """Steps end by giving every file one date; bytecode that goes by dates would be stale then."""
+    subprocess.run([python, "-B", SCRIPT], check=True)
+    os.utime(packages / "m1.py", (1, 1))
+    before = {path: path.stat().st_mtime_ns for path in packages.rglob("m1.*.pyc")}
+    subprocess.run([python, "-c", "import m1"], check=True)
+    assert before == {path: path.stat().st_mtime_ns for path in packages.rglob("m1.*.pyc")}
