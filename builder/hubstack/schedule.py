@@ -9,10 +9,12 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from typing import Protocol
 
 from hubstack.errors import Cancelled, HubstackError
 from hubstack.model import Graph
@@ -50,6 +52,43 @@ class Outcome:
     error: HubstackError | None = None
 
 
+class Crew(Protocol):
+    """Who does the work: threads, or a clock that only says that it was done (:mod:`hubstack.ci.simulate`)."""
+
+    @property
+    def busy(self) -> int: ...
+
+    def start(self, task: Callable[[], Outcome]) -> None: ...
+
+    def wait(self) -> Iterable[Future[Outcome]]:
+        """What has ended; nothing where that takes a while."""
+        ...
+
+    def leave(self) -> None:
+        """Nothing more is started; who is still busy is waited for no longer."""
+        ...
+
+
+class Threads:
+    def __init__(self, most: int) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=most, thread_name_prefix="node")
+        self._running: set[Future[Outcome]] = set()
+
+    @property
+    def busy(self) -> int:
+        return len(self._running)
+
+    def start(self, task: Callable[[], Outcome]) -> None:
+        self._running.add(self._pool.submit(task))
+
+    def wait(self) -> Iterable[Future[Outcome]]:
+        done, self._running = wait(self._running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+        return done
+
+    def leave(self) -> None:
+        self._pool.shutdown(wait=False)
+
+
 def priorities(graph: Graph, seconds: Mapping[str, float]) -> dict[str, float]:
     """For each node, the seconds from its start to the end of the longest path above it."""
     length: dict[str, float] = {}
@@ -59,7 +98,7 @@ def priorities(graph: Graph, seconds: Mapping[str, float]) -> dict[str, float]:
     return length
 
 
-def run(
+def run(  # noqa: PLR0913 - all but the first two are options, and keyword-only
     steps: Sequence[Step],
     work: Callable[[Step], Outcome],
     *,
@@ -69,6 +108,7 @@ def run(
     cancel: threading.Event,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
     on_cancel: Callable[[], None] = lambda: None,
+    crew: Crew | None = None,
 ) -> dict[str, Outcome]:
     """The outcome of every step, in the order of ``steps`` (parents before children).
 
@@ -77,7 +117,7 @@ def run(
 
     ``cancel`` may be set from anywhere: nothing new starts then, and workers are expected to look at it. ``on_cancel``
     is called then, and again until the last worker is back, to end what they wait for. Workers that don't come back
-    after Ctrl-C or a bug are left behind after END_S seconds.
+    after Ctrl-C or a bug are left behind after END_S seconds. ``crew`` is threads unless somebody gives another one.
     """
 
     def report(outcome: Outcome) -> None:
@@ -85,7 +125,7 @@ def run(
         if fail_fast and outcome.result is Result.FAILED:
             cancel.set()
 
-    return _Run(steps, work, priority, jobs, cancel, report, on_cancel).outcomes()
+    return _Run(steps, work, priority, jobs, cancel, report, on_cancel).outcomes(crew or Threads(jobs))
 
 
 class _Run:
@@ -114,46 +154,42 @@ class _Run:
                 self._users[one].append(step.node.id)
         self._ready: list[tuple[float, str]] = []
 
-    def outcomes(self) -> dict[str, Outcome]:
+    def outcomes(self, crew: Crew) -> dict[str, Outcome]:
         for node in [node for node, missing in self._missing.items() if not missing]:
             self._offer(node)
-        pool = ThreadPoolExecutor(max_workers=self._jobs, thread_name_prefix="node")
         try:
-            self._drain(pool)
+            self._drain(crew)
         finally:
-            pool.shutdown(wait=False)
+            crew.leave()
         for node in self._steps:
             if node not in self._done:
                 self._finish(Outcome(node=node, result=Result.CANCELLED, message=_CANCELLED))
         return {node: self._done[node] for node in self._steps}
 
-    def _drain(self, pool: ThreadPoolExecutor) -> None:
+    def _drain(self, crew: Crew) -> None:
         """Start what is ready, as far as there is room, and wait for the next outcome, until nothing is left."""
-        running: set[Future[Outcome]] = set()
         try:
-            while self._start(pool, running):
-                done, running = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-                for future in done:
+            while self._start(crew):
+                for future in crew.wait():
                     self._finish(future.result())
-                if self._cancel.is_set() and running:
+                if self._cancel.is_set() and crew.busy:
                     self._on_cancel()
         except BaseException:
             self._cancel.set()
-            self._end(running)
+            self._end(crew)
             raise
 
-    def _start(self, pool: ThreadPoolExecutor, running: set[Future[Outcome]]) -> bool:
+    def _start(self, crew: Crew) -> bool:
         """Whether anything is running then; once cancelled, what is ready stays undone."""
-        while self._ready and len(running) < self._jobs and not self._cancel.is_set():
-            node = heapq.heappop(self._ready)[1]
-            running.add(pool.submit(self._attempt, self._steps[node]))
-        return bool(running)
+        while self._ready and crew.busy < self._jobs and not self._cancel.is_set():
+            crew.start(partial(self._attempt, self._steps[heapq.heappop(self._ready)[1]]))
+        return bool(crew.busy)
 
-    def _end(self, running: set[Future[Outcome]]) -> None:
+    def _end(self, crew: Crew) -> None:
         end = time.monotonic() + END_S
-        while running and time.monotonic() < end:
+        while crew.busy and time.monotonic() < end:
             self._on_cancel()
-            running = wait(running, timeout=_POLL_S).not_done
+            crew.wait()
 
     def _attempt(self, step: Step) -> Outcome:
         started = time.monotonic()

@@ -1,0 +1,1 @@
+"""What CI needs beyond the verbs that people use: jobs, summaries, deliveries."""
