@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hubstack.errors import UsageError
@@ -43,6 +45,10 @@ class Names:
         """What is in the image, as an artifact beside it."""
         return self.build.with_tag(f"info-{fingerprint}")
 
+    def index(self, fingerprint: Fingerprint) -> ImageRef:
+        """What a node changes in the file tree, for merging."""
+        return self.build.with_tag(f"index-{fingerprint}")
+
     def last(self, node: str) -> ImageRef:
         """The newest record of a node: moves, is trusted by nothing, and serves reasons and estimates alone."""
         return self.build.with_tag(f"last-{node[-123:]}")  # a tag has at most 128 characters
@@ -57,6 +63,14 @@ class Names:
         if self.layout is Layout.SINGLE:
             return self.prefix.with_tag(f"{stack}-{tag}")
         return self.prefix.child(stack).with_tag(tag)
+
+
+def joint(fingerprints: Iterable[Fingerprint]) -> Fingerprint:
+    """What identifies an image of several platforms, in whatever order they come; of one, that one's fingerprint."""
+    parts = sorted(fingerprints)
+    if len(parts) == 1:
+        return parts[0]
+    return Fingerprint(hashlib.sha256(" ".join(parts).encode()).hexdigest())
 
 
 def node_tag(fingerprint: Fingerprint) -> str:

@@ -5,20 +5,24 @@ A failed stack keeps its last good image; the others move on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import TypeVar
 
-from hubstack.errors import RegistryError, TagTaken
+from hubstack.errors import RegistryDenied, RegistryError, RegistryUnreachable, TagTaken
 from hubstack.model import Image
 from hubstack.names import TESTED, Names
 from hubstack.oci import Layout, Manifest, make_index
-from hubstack.plan import Known, Plan
+from hubstack.plan import Action, Known, Plan
 from hubstack.record import MEDIA_TYPE, Record, parse_record, record_json
 from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.registry import Registry
-from hubstack.schedule import GOOD, Outcome
+from hubstack.schedule import GOOD, Outcome, Result
+from hubstack.supply.seal import Seal, at_once
+
+T = TypeVar("T")
 
 _WORTH_A_LIST = 16  # questions
 
@@ -33,19 +37,45 @@ class Published:
     moved: tuple[str, ...]  # the channels that had to be moved
 
 
+def whereabouts(plan: Plan) -> dict[str, Outcome]:
+    """The outcomes of a run that builds nothing: what isn't there, or isn't tested, has failed."""
+    found: dict[str, Outcome] = {}
+    for step in plan.steps:
+        if step.action is Action.REUSE:
+            found[step.node.id] = Outcome(node=step.node.id, result=Result.REUSED, digest=step.digest)
+            continue
+        below = next((one for one in step.node.inputs if found[one].result not in GOOD), None)
+        if step.action is Action.BUILD and below is not None:
+            result, why = Result.SKIPPED, f"{below} isn't built"
+        else:
+            result, why = Result.FAILED, _ABSENT.get(step.action, step.reason)
+        found[step.node.id] = Outcome(node=step.node.id, result=result, message=why)
+    return found
+
+
+_ABSENT = {Action.BUILD: "it isn't built", Action.TEST: "it is built, but its tests have not passed"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Publisher:
     registry: Registry
     names: Names
+    seal: Seal | None = None  # signs nodes before they get their tag, and images before they get their name
     _pushed: dict[Digest, Manifest] = field(default_factory=dict)  # by this run: need not be fetched
 
     # --- nodes -------------------------------------------------------------------------------------------------------
 
     def push_node(self, layout: Layout, fingerprint: Fingerprint, on_bytes: Callable[..., None]) -> Digest:
         """Push a built and tested node; the digest that its tag names, which is another run's if that one was first."""
-        found = self.registry.push_image(layout, self.names.node(fingerprint), adopt=True, progress=on_bytes)
-        if found == layout.manifest.digest:
+        ref, mine = self.names.node(fingerprint), layout.manifest.digest
+        if self.seal is not None and self.registry.head(ref) in {None, mine}:
+            self.registry.push_image(layout, ref.with_tag(""), progress=on_bytes)
+            self.seal.node(fingerprint, mine)
+        found = self.registry.push_image(layout, ref, adopt=True, progress=on_bytes)
+        if found == mine:
             self._pushed[found] = layout.manifest
+        elif self.seal is not None:
+            self.seal.check_node(fingerprint, found)
         return found
 
     def mark_tested(self, fingerprint: Fingerprint, tests: str, digest: Digest) -> None:
@@ -53,10 +83,22 @@ class Publisher:
 
     def remember(self, record: Record) -> None:
         """Store what is in a node's image beside it: as the node's newest, and then once for good."""
-        value = record_json(record)
+        last, before = self.names.last(record.node), ""
+        with suppress(RegistryError):  # somebody's own tag, or something broken: the next lines write it anew
+            before = self._previous(record, last)
+        value = record_json(replace(record, previous=before))
         with suppress(RegistryError):  # where tags never move there is no newest one; what is final shows below
-            self.registry.write_record(self.names.last(record.node), value, artifact_type=MEDIA_TYPE)
+            self.registry.write_record(last, value, artifact_type=MEDIA_TYPE)
         self.registry.write_record(self.names.record(record.fingerprint), value, artifact_type=MEDIA_TYPE, once=True)
+
+    def _previous(self, record: Record, last: ImageRef) -> str:
+        """What the node's newest record is about; of an image whose own that is already, what it says."""
+        if not record.packages:
+            return ""  # nobody compares what nobody can choose
+        before = parse_record(self.registry.read_record(last, artifact_type=MEDIA_TYPE))
+        if before is None:
+            return ""
+        return before.previous if before.fingerprint == record.fingerprint else before.fingerprint
 
     def remembers(self, fingerprint: Fingerprint) -> bool:
         return self.registry.head(self.names.record(fingerprint)) is not None
@@ -77,6 +119,8 @@ class Publisher:
         if all_or_nothing and len(good) < len(groups):
             return ()
         choices = [self._choice(plan, images, outcomes, channels) for images in good]
+        if self.seal is not None:
+            at_once(self._sign, choices)
         settled = self._settled(choices)
         manifests: dict[ImageRef, Manifest] = {}
         taken: list[TagTaken] = []
@@ -108,6 +152,7 @@ class Publisher:
             name=plan.published(self.names, images[0]),
             channels={channel: self.names.channel(variant.stack, variant.name, channel) for channel in channels},
             digests=digests,
+            images=images,
         )
 
     def _settled(self, choices: Sequence[_Choice]) -> dict[ImageRef, Published]:
@@ -123,13 +168,21 @@ class Publisher:
 
     def _give_name(self, choice: _Choice) -> Manifest:
         """The image or index behind the immutable name of one (stack, variant)."""
-        parts = {platform: self._bring(digest, choice.name) for platform, digest in choice.digests.items()}
-        if len(parts) == 1:
-            (whole,) = parts.values()
-        else:
-            whole = make_index(part.descriptor(platform) for platform, part in parts.items())
+        whole = self._whole(choice)
         self.registry.put_tag_once(choice.name, whole)
         return whole
+
+    def _whole(self, choice: _Choice) -> Manifest:
+        parts = {platform: self._bring(digest, choice.name) for platform, digest in choice.digests.items()}
+        if len(parts) == 1:
+            return next(iter(parts.values()))
+        return make_index(part.descriptor(platform) for platform, part in parts.items())
+
+    def _sign(self, choice: _Choice) -> None:
+        """Before it has a name. What has one may be from before signing was on."""
+        assert self.seal is not None
+        digest = self.registry.push_image(self._whole(choice), choice.name.with_tag(""))
+        self.seal.image(choice.name.with_digest(digest), {choice.digests[one.platform]: one for one in choice.images})
 
     def _bring(self, digest: Digest, target: ImageRef) -> Manifest:
         """Have a built node's blobs and manifest in the target's repository."""
@@ -161,6 +214,7 @@ class _Choice:
     name: ImageRef
     channels: Mapping[str, ImageRef]
     digests: Mapping[str, Digest]
+    images: Sequence[Image]
 
     @property
     def refs(self) -> tuple[ImageRef, ...]:
@@ -188,8 +242,17 @@ class Remote:
         there = set(self._listed([self.names.last(node).tag for node in nodes]))
         listed = [node for node in nodes if self.names.last(node).tag in there]
         with ThreadPoolExecutor(8) as pool:
-            found = zip(listed, pool.map(self._record, listed), strict=True)
+            found = zip(listed, pool.map(lambda node: self._read(self.names.last(node)), listed), strict=True)
             return {node: record for node, record in found if record is not None}
+
+    def recorded(self, fingerprints: Iterable[Fingerprint]) -> Mapping[Fingerprint, Record]:
+        """What is remembered of images, whichever is a node's newest; those without a record are left out."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        wanted = list(dict.fromkeys(fingerprints))
+        with ThreadPoolExecutor(8) as pool:
+            found = zip(wanted, pool.map(lambda one: self._read(self.names.record(one)), wanted), strict=True)
+            return {fingerprint: record for fingerprint, record in found if record is not None}
 
     def _listed(self, tags: Sequence[str]) -> Sequence[str]:
         """Those that may be there: one question for a list instead of one for each.
@@ -201,9 +264,35 @@ class Remote:
         there = self.registry.tags_within(self.names.build, pages=1 + len(tags) // 100)
         return tags if there is None else [tag for tag in tags if tag in there]
 
-    def _record(self, node: str) -> Record | None:
-        content = self.registry.read_record(self.names.last(node), artifact_type=MEDIA_TYPE)
+    def _read(self, ref: ImageRef) -> Record | None:
+        content = self.registry.read_record(ref, artifact_type=MEDIA_TYPE)
         return parse_record(content) if content is not None else None
+
+
+@dataclass(kw_only=True)
+class IfReadable:
+    """A place that one can do without: where it can't be read it has nothing, is not asked again, and ``on_fault`` is told.
+
+    Who builds for this machine alone needs no registry; who publishes does, and asks it without this.
+    """
+
+    place: Known
+    on_fault: Callable[[RegistryError], None]
+    _readable: bool = True
+
+    def digests(self, tags: Sequence[str]) -> Mapping[str, Digest]:
+        return self._asked(lambda: self.place.digests(tags))
+
+    def records(self, nodes: Sequence[str]) -> Mapping[str, Record]:
+        return self._asked(lambda: self.place.records(nodes))
+
+    def _asked(self, ask: Callable[[], Mapping[str, T]]) -> Mapping[str, T]:
+        try:
+            return ask() if self._readable else {}
+        except (RegistryDenied, RegistryUnreachable) as fault:
+            self._readable = False
+            self.on_fault(fault)
+            return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
