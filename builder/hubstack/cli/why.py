@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import tarfile
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from hubstack.cli.invocation import (
-    LOCK,
     SELECT_HELP,
-    SETTINGS,
     Invocation,
     echo_json,
     examples,
     json_option,
     select_argument,
+    since_option,
 )
-from hubstack.errors import CommandFailed, ProjectError, Severity, UsageError
-from hubstack.spelling import quote
 
 if TYPE_CHECKING:
     from hubstack.pipeline import Inputs
-
-_PARTS = frozenset([SETTINGS, LOCK, "base", "layers", "stacks", "profiles"])
 
 
 @click.command(
@@ -37,7 +29,7 @@ _PARTS = frozenset([SETTINGS, LOCK, "base", "layers", "stacks", "profiles"])
     ),
 )
 @select_argument(required=True)
-@click.option("--since", metavar="REF", help="A commit, branch or tag of the project's git repository.")
+@since_option("What is other than at that commit, branch or tag of the project's git repository, and why.")
 @json_option
 @click.pass_obj
 def command(invocation: Invocation, select: tuple[str, ...], since: str | None, as_json: bool) -> None:
@@ -47,9 +39,12 @@ def command(invocation: Invocation, select: tuple[str, ...], since: str | None, 
     if since is None:
         _show_facts(inputs, as_json=as_json)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        checkout(invocation.root, since, Path(folder))
-        changed = _changes(_before(Path(folder), since, inputs), inputs, since)
+    from hubstack.since import read_past, reasons
+
+    past = read_past(invocation.root, since, inputs.identities)
+    if past.fault is not None:
+        raise past.fault
+    changed = reasons(past, inputs)
     if as_json:
         echo_json([{"node": node, "reason": reason} for node, reason in changed.items()])
         return
@@ -76,67 +71,3 @@ def _show_facts(inputs: Inputs, *, as_json: bool) -> None:
         click.echo(f"{node}  {identity.fingerprint}")
         for fact in identity.facts:
             click.echo(f"  {fact.kind:<12} {fact.name:<40} {fact.value}")
-
-
-def _before(folder: Path, since: str, now: Inputs) -> Inputs:
-    """What ``now`` is about, in the project in ``folder``, which was checked out from ``since``."""
-    from hubstack.graph import resolve
-    from hubstack.graph.select import Selection
-    from hubstack.pipeline import prepare_nodes
-
-    old = Invocation(folder=folder, ca_bundle=None, registry=None)
-    try:
-        graph = resolve(old.project)
-        nodes = tuple(node for node in graph.nodes if node in now.identities)
-        return prepare_nodes(old.project, old.lock, graph, Selection(nodes=nodes, images=()))
-    except ProjectError as error:
-        fault = next(problem for problem in error.problems if problem.severity is Severity.ERROR)
-        raise UsageError(f"the project at {since} had faults", hint=str(fault)) from None
-
-
-def _changes(before: Inputs, now: Inputs, since: str) -> dict[str, str]:
-    """The reason for each node, parents before children, whose fingerprint is not what it was."""
-    from hubstack.fingerprint import difference
-    from hubstack.graph import needed
-
-    found: dict[str, str] = {}
-    for node in needed(now.graph, now.selection.nodes):
-        was, identity = before.identities.get(node), now.identities[node]
-        if was is None:
-            found[node] = f"new since {since}"
-        elif was.fingerprint != identity.fingerprint:
-            sources = before.rendered[node].sources, now.rendered[node].sources
-            found[node] = difference(was.facts, sources[0], identity.facts, sources[1])
-    return found
-
-
-def checkout(root: Path, ref: str, folder: Path) -> None:
-    """Put the project as it was at ``ref`` into ``folder``, without touching the work tree. Raises UsageError."""
-    from hubstack import command as process
-
-    git = ["git", "-C", str(root)]
-    try:
-        top = Path(process.output([*git, "rev-parse", "--show-toplevel"]).strip())
-    except CommandFailed:
-        raise UsageError(f"{root} is in no git repository", hint="--since compares with a commit.") from None
-    try:
-        commit = process.output([*git, "rev-parse", "--verify", "--end-of-options", f"{ref}^{{commit}}"]).strip()
-    except CommandFailed:
-        hint = "Give a commit, a branch or a tag, as HEAD~1 or main."
-        raise UsageError(f"the git repository of {root} has no commit {quote(ref)}", hint=hint) from None
-    below = root.relative_to(top).as_posix()
-    # The tree of the project's own folder: its paths are the project's, wherever in the repository that is.
-    tree = f"{commit}:{'' if below == '.' else below}"
-    git = ["git", "-C", str(top)]
-    archive = folder / "archive.tar"
-    try:
-        there = process.output([*git, "ls-tree", "-z", "--name-only", tree]).split("\0")
-        parts = [name for name in there if name in _PARTS]
-        process.output([*git, "archive", f"--output={archive}", tree, "--", *parts])
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-    except (CommandFailed, tarfile.TarError):
-        parts = []
-    if SETTINGS not in parts:
-        raise UsageError(f"there was no project in {root} at {ref}")
-    archive.unlink()
