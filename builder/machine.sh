@@ -74,7 +74,7 @@ write_trixie_source() {
     [ -n "$mirror" ] || { echo "apt's sources name no mirror for bookworm main"; return 1; }
     # Pinned under the release in use, so that no upgrade of anything takes a version from it unasked.
     as_root tee /etc/apt/preferences.d/hubstack-trixie.pref >/dev/null <<-PIN
-		# Written by hubstack's builder/machine.sh: trixie is for the container engine only.
+		# Written by hubstack's builder/machine.sh: trixie is for the container engine, and cosign, only.
 		Package: *
 		Pin: release n=trixie
 		Pin-Priority: 100

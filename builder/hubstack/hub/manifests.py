@@ -66,8 +66,20 @@ def emission_problems(hub: Hub, project: Project) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def emission(hub: Hub, project: Project, configmap: str, bases: Bases, shape: Shape) -> Emission:
-    """``configmap`` is the whole text of the profiles' ConfigMap. ``emission_problems`` has found no error."""
+def emission(
+    hub: Hub,
+    project: Project,
+    configmap: str,
+    bases: Bases,
+    shape: Shape,
+    *,
+    policy: Mapping[str, object] | None = None,
+) -> Emission:
+    """``configmap`` is the whole text of the profiles' ConfigMap. ``emission_problems`` has found no error.
+
+    ``policy`` lets the cluster refuse unsigned images. It stands apart, for people to apply: a cluster that doesn't know
+    its kind would refuse all the rest with it.
+    """
     parts = _Parts(hub=hub, account=account_of(hub, project), bases=bases, configmap=configmap)
     match shape:
         case Shape.FLUX:
@@ -76,6 +88,7 @@ def emission(hub: Hub, project: Project, configmap: str, bases: Bases, shape: Sh
             files = parts.generated()
         case Shape.HELM:
             files = parts.bare()
+    files |= {"policy/images.yaml": parts.text(policy)} if policy else {}
     once = {} if shape is Shape.HELM else parts.secrets()
     return Emission(mark=parts.head.partition(":")[0], files={**files, **bases.files}, once=once)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from hubstack.errors import Problem, ProjectError, RegistryDenied, RegistryError
 from hubstack.hub.choice import Offer, built
 from hubstack.hub.profiles import Images
-from hubstack.names import FINGERPRINT_LABEL, Names
+from hubstack.names import FINGERPRINT_LABEL, Names, joint
 from hubstack.oci import CONFIG_LIMIT_BYTES, ImageConfig
 from hubstack.offer import Hub
 from hubstack.reference import Digest, Fingerprint, ImageRef
@@ -134,8 +134,8 @@ class Pull:
 
     def _own_name(self, registry: Registry, offer: Offer, ref: ImageRef) -> ImageRef:
         """The immutable name of the older image that a channel names: its config's label holds the fingerprint."""
-        fingerprint = fingerprint_of(registry, ref)
-        name = self.names.published(offer.stack, offer.variant, fingerprint) if fingerprint else None
+        found = fingerprints_of(registry, ref)
+        name = self.names.published(offer.stack, offer.variant, joint(found)) if found else None
         if name is None or registry.head(name) != ref.digest:
             raise RegistryError(
                 f"{ref} has no immutable name",
@@ -144,15 +144,18 @@ class Pull:
         return name
 
 
-def fingerprint_of(registry: Registry, ref: ImageRef) -> Fingerprint | None:
-    """What the label in an image's config says, in an index's first platform's; None where it is none of ours."""
+def fingerprints_of(registry: Registry, ref: ImageRef) -> tuple[Fingerprint, ...]:
+    """What the labels in the configs of an image's platforms say; nothing where it is none of ours."""
     manifest = registry.manifest(ref)
-    if manifest is not None and manifest.is_index:
-        manifest = registry.manifest(ref.with_digest(manifest.manifests[0].digest))
-    if manifest is None or manifest.config is None:
-        return None
+    if manifest is None:
+        return ()
+    if manifest.is_index:
+        parts = [fingerprints_of(registry, ref.with_digest(part.digest)) for part in manifest.manifests]
+        return tuple(one for part in parts for one in part) if all(parts) else ()
+    if manifest.config is None:
+        return ()
     content = registry.blob(ref, manifest.config.digest, limit_bytes=CONFIG_LIMIT_BYTES)
     try:
-        return Fingerprint(ImageConfig.parse(content).labels.get(FINGERPRINT_LABEL, ""))
+        return (Fingerprint(ImageConfig.parse(content).labels.get(FINGERPRINT_LABEL, "")),)
     except ValueError:
-        return None
+        return ()
