@@ -26,8 +26,9 @@ from hubstack.oci import (
     make_artifact,
 )
 from hubstack.reference import Digest, ImageRef
-from hubstack.registry.blob import Blobs, Progress, push_scope
+from hubstack.registry.blob import Progress, push_scope
 from hubstack.registry.credentials import Lookup, docker_credentials
+from hubstack.registry.removal import Removal
 from hubstack.registry.retry import Budget, Fault, Retry
 from hubstack.registry.transport import Answer, Deadlines, Request, Transport, resolve
 
@@ -42,7 +43,7 @@ RECORD_LIMIT_BYTES = 16 << 20
 ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
 
 
-class Registry(Blobs):
+class Registry(Removal):
     """Any number of threads may use one. Methods raise RegistryError; RegistryDenied and RegistryUnreachable are such."""
 
     def __init__(

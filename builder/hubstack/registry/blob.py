@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import IO, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from hubstack.errors import DigestMismatch, EngineError, RegistryError
@@ -57,6 +57,17 @@ class Blobs:
             return b"".join(_compared([content], digest, self._spoiled(repo, digest)))
 
         return self._run(budget, attempt)
+
+    def fetch_blob(self, repo: ImageRef, digest: Digest, file: IO[bytes], *, budget: Budget | None = None) -> None:
+        """As ``blob``, into an empty file, for what is too big for memory."""
+
+        def attempt(_tried: int) -> None:
+            file.seek(0)
+            file.truncate()
+            for chunk in self._down(repo, digest, None):
+                file.write(chunk)
+
+        self._run(budget, attempt)
 
     def mount_blob(self, target: ImageRef, digest: Digest, source: ImageRef, *, budget: Budget | None = None) -> bool:
         """Whether ``target`` has the blob of ``source`` now, without any bytes sent. False: the registry refuses."""

@@ -1,0 +1,1 @@
+"""The plan for other engines: a file for ``docker buildx bake``, a workflow for Argo."""
