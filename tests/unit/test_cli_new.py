@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.commandline import PROJECTS, Done, run
+from tests.commandline import HUBSTACK, PROJECTS, Done, run
 
 LAB = """\
 summary: JupyterLab
@@ -74,7 +76,7 @@ def test_a_layer_of_python_packages_needs_only_the_lock(locked: Path) -> None:
     done, written = new(locked, "layer", "plot", "--requires", "scipy", "--pip", "numpy", "--pip", "six>=1")
     assert done.code == 0
     assert written["layers/plot/requirements.txt"] == "numpy\nsix>=1\n"
-    assert "print(version('six'))" in written["layers/plot/layer.yaml"]
+    assert "import numpy, six" in written["layers/plot/layer.yaml"]
     assert "Next:\n  hubstack update --only layer:plot\n  hubstack check\n" in done.err
     check = run("check", folder=locked)
     assert check.code == 2
@@ -82,6 +84,75 @@ def test_a_layer_of_python_packages_needs_only_the_lock(locked: Path) -> None:
     assert faults
     assert all(line.startswith("layers/plot/requirements.txt:") for line in faults)
     assert all(line.endswith("is not in hubstack.lock. Run `hubstack update`.") for line in faults)
+
+
+def test_tests_owners_and_npm(small: Path) -> None:
+    words = ["--npm", "@scope/tool@1.2.3", "--owner", "@example/web", "--owner", "me@example.org"]
+    done, written = new(
+        small, "layer", "web", *words, "--summary", "Web: tools", "--test", "tool --version | grep '^1'"
+    )
+    assert done.code == 0, done.err
+    layer = written["layers/web/layer.yaml"]
+    assert written["layers/web/npm.txt"] == "@scope/tool@1.2.3\n"
+    assert 'summary: "Web: tools"\n' in layer
+    assert 'owners: ["@example/web", "me@example.org"]\n' in layer
+    assert [line for line in layer.splitlines() if "- run:" in line] == ["  - run: tool --version | grep '^1'"]
+    assert run("check", folder=small).code == 0
+
+
+def test_a_test_is_derived_from_each_package(small: Path) -> None:
+    _, written = new(small, "layer", "web", "--npm", "@scope/tool@1.2.3", "--apt", "git=1:2.3")
+    assert "- run: npm ls --global --prefix /usr/local --depth 0 @scope/tool\n" in written["layers/web/layer.yaml"]
+    assert "- run: dpkg --status git\n" in written["layers/web/layer.yaml"]
+
+
+def test_python_packages_are_imported_by_their_modules_names(locked: Path) -> None:
+    _, written = new(
+        locked, "layer", "plot", "--requires", "scipy", "--pip", "scikit-learn>=1", "--pip", "ruamel.yaml[x]"
+    )
+    assert 'run: python -c "import sklearn, ruamel_yaml"\n' in written["layers/plot/layer.yaml"]
+
+
+def test_the_owner_is_who_git_says(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git = {"COUNT": "2", "KEY_0": "user.email", "VALUE_0": "me@example.org", "KEY_1": "github.user", "VALUE_1": ""}
+    for name, value in git.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    _, written = new(small, "layer", "bare")
+    assert 'owners: ["me@example.org"]\n' in written["layers/bare/layer.yaml"]
+    monkeypatch.setenv("GIT_CONFIG_VALUE_1", "me")
+    _, written = new(small, "layer", "other")
+    assert 'owners: ["@me"]\n' in written["layers/other/layer.yaml"]
+
+
+def test_a_layer_may_require_what_another_provides(small: Path) -> None:
+    with (small / "layers" / "git" / "layer.yaml").open("a") as file:
+        file.write("provides: [jupyterlab]\n")
+    _, written = new(small, "layer", "bare")
+    assert "requires: [jupyterlab]\n" in written["layers/bare/layer.yaml"]
+    assert new(small, "layer", "other", "--requires", "jupyterlab")[0].code == 0
+
+
+def test_without_a_terminal_nobody_is_asked(small: Path) -> None:
+    done, written = new(small, "layer")
+    assert (done.code, written) == (2, {})
+    assert "error: a layer needs a name\n  For example hubstack new layer htop --apt htop." in done.err
+
+
+def test_on_a_terminal_it_asks_for_what_is_missing(small: Path) -> None:
+    answers = ["htop", "Processes", "git", "htop lsof", "", "", "htop --version"]
+    process, terminal = os.forkpty()
+    if process == 0:
+        os.execve(HUBSTACK, ["hubstack", "-C", str(small), "new", "layer"], {**os.environ, "TERM": "dumb"})
+    os.write(terminal, "".join(f"{answer}\n" for answer in answers).encode())
+    with suppress(OSError):  # Linux says so when the other side is gone
+        while os.read(terminal, 1 << 16):
+            pass
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    layer = (small / "layers" / "htop" / "layer.yaml").read_text()
+    assert layer.startswith("summary: Processes\nrequires: [git]\n")
+    assert "  - run: htop --version\n" in layer
+    assert (small / "layers" / "htop" / "apt.txt").read_text() == "htop\nlsof\n"
+    assert not (small / "layers" / "htop" / "requirements.txt").exists()
 
 
 def test_more_can_be_made_while_the_lock_waits(locked: Path) -> None:
