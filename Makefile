@@ -43,11 +43,9 @@ lint: venv
 	$(BIN)/ruff check --quiet
 	$(BIN)/mypy builder/hubstack tests $(wildcard bench)
 	$(BIN)/shellcheck --external-sources builder/*.sh .ci/run
-	@if [ -d .github/workflows ]; then \
-	  set -x; \
-	  $(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml && \
-	  $(BIN)/zizmor --offline --quiet --no-progress .github/workflows; \
-	fi
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
+	$(BIN)/zizmor --offline --quiet --no-progress --strict-collection --persona auditor .github
 
 format: venv ## let ruff write what it can
 	$(BIN)/ruff check --quiet --fix-only

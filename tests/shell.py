@@ -33,10 +33,10 @@ class Here(Invocation):
     """The options before the verb, with an engine that is not Docker."""
 
     machine: TerminalEngine
-    builders: list[str] = field(default_factory=list)  # that were asked for
+    builders: list[tuple[str, ...]] = field(default_factory=list)  # that were asked for
 
-    def engine(self, builder: str = "") -> Any:
-        self.builders.append(builder)
+    def engine(self, builders: Sequence[str] = ()) -> Any:
+        self.builders.append(tuple(builders))
         return self.machine
 
 
@@ -47,7 +47,7 @@ class Shell:
     folder: Path
     registry: FakeRegistry
     engine: TerminalEngine
-    builders: list[str] = field(default_factory=list)
+    builders: list[tuple[str, ...]] = field(default_factory=list)
 
     def __call__(self, verb: str, *words: str) -> Result:
         here = Here(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -45,7 +45,7 @@ class _Invocation(Invocation):
     def connect(self, *, publish: bool = False) -> Registry:
         return self.site.connect(publish=publish)
 
-    def engine(self, builder: str = "") -> Docker:
+    def engine(self, builders: Sequence[str] = ()) -> Docker:
         return self.site.engine  # type: ignore[return-value]  # the command line is not written for a protocol
 
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from hubstack.errors import ProjectError
 from hubstack.files.layer import parse_base, parse_layer
 from hubstack.files.settings import parse_settings
-from hubstack.files.stack import parse_stack
+from hubstack.files.stack import parse_stack, repository_layers
 from hubstack.graph import resolve
 from hubstack.model import Layer, Project, Stack
 from hubstack.yamlfile import Document, parse_yaml
@@ -29,7 +29,7 @@ def tree(files: Mapping[str, str]) -> Project:
         elif folder == "stacks":
             stacks[name] = parse_stack(_document(path, text, f"title: {name}", summary=False), name=name)
     settings = parse_settings(_document("hubstack.yaml", files.get("hubstack.yaml", ""), summary=False))
-    return Project(settings=settings, layers=layers, stacks=stacks, hubs={})
+    return Project(settings=settings, layers={**layers, **repository_layers(stacks.values())}, stacks=stacks, hubs={})
 
 
 def faults(files: Mapping[str, str]) -> list[str]:

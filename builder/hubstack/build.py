@@ -14,12 +14,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hubstack import schedule
 from hubstack.buildx import Job
 from hubstack.engine import Engine
 from hubstack.errors import Cancelled, EngineError
 from hubstack.event import Event, Finished, Line, Phase, Planned
+from hubstack.graph.repository import ground
 from hubstack.model import Node
 from hubstack.names import FINGERPRINT_LABEL, Names, tested_tag
 from hubstack.oci import Layout, Manifest
@@ -28,6 +30,7 @@ from hubstack.plan import Action, Plan, Step
 from hubstack.publish import Publisher
 from hubstack.record import Record
 from hubstack.reference import Digest, Fingerprint, ImageRef
+from hubstack.repository.prebuilt import Prebuilt
 from hubstack.schedule import Outcome, Result
 from hubstack.store import Store
 from hubstack.verify import Contents, read_contents, run_tests
@@ -44,6 +47,7 @@ class Builder:
     publisher: Publisher | None
     on_event: Callable[[Event], None]
     cancel: threading.Event
+    ca_bundle: Path | None = None  # for git; the engine has its own
     _digests: dict[str, Digest] = field(default_factory=dict)  # of nodes that this run has made or found
     _turns: dict[Fingerprint, threading.Lock] = field(default_factory=dict)
 
@@ -69,6 +73,7 @@ class Builder:
     def work(self, step: Step) -> Outcome:
         """Bring the node to where it is built, tested and, with a publisher, pushed. Raises HubstackError."""
         started = time.monotonic()
+        self._check_platform(step.node)
         fingerprint = self.inputs.fingerprint(step.node.id)
         turn = self._turns.setdefault(fingerprint, threading.Lock())
         with turn:  # nodes that differ in a value which nothing reads have one image
@@ -83,6 +88,15 @@ class Builder:
         self._digests[step.node.id] = digest
         seconds = time.monotonic() - started
         return Outcome(node=step.node.id, result=result, digest=digest, seconds=seconds, size_bytes=size)
+
+    def _check_platform(self, node: Node) -> None:
+        """A project of several platforms has each built and tested where it is at home; of one, emulation may do."""
+        if len(self.inputs.project.settings.platforms) == 1 or native(self.engine.platform, node.platform):
+            return
+        raise EngineError(
+            f"it is for {node.platform}, and this engine is {self.engine.platform}",
+            hint=f"On a machine for it: hubstack build --push node:{node.id}",
+        )
 
     def _build(self, node: Node) -> Layout:
         self._phase(node, "building")
@@ -99,12 +113,24 @@ class Builder:
                 contexts=contexts,
                 labels={FINGERPRINT_LABEL: fingerprint},
                 layout=folder,
+                near=self.inputs.fingerprint(node.parents[0]) if node.parents else fingerprint,
             )
-            self.engine.build(job, on_line=self._say(node), cancel=self.cancel)
+            self._run(node, job)
         layout = self.store.layout(fingerprint)
         if layout is None:
             raise EngineError(f"{node.id}: the engine has left no image behind")
         return layout
+
+    def _run(self, node: Node, job: Job) -> None:
+        on_line = self._say(node)
+        if job.rendered.repository is None:
+            self.engine.build(job, on_line=on_line, cancel=self.cancel)
+            return
+        scratch = self.store.folder / "tmp"
+        prebuilt = Prebuilt(engine=self.engine, scratch=scratch, ca_bundle=self.ca_bundle, cancel=self.cancel)
+        variant = next(image.variant for image in self.inputs.graph.images if image.node == node.id)
+        stack = ground(self.inputs.project, variant)
+        prebuilt.build(job, stack=stack, cache=self.inputs.fingerprint(node.parents[0]), on_line=on_line)
 
     def _locate(self, node: str) -> str:
         """Where BuildKit finds a parent: in the local store, else in the registry; by digest in both."""
@@ -194,6 +220,11 @@ class Builder:
     def _check_cancelled(self, *_: int) -> None:
         if self.cancel.is_set():
             raise Cancelled
+
+
+def native(machine: str, platform: str) -> bool:
+    """Whether a machine (``linux/arm64``) runs a platform, whose variant (``linux/arm64/v8``) it doesn't name."""
+    return platform.split("/")[:2] == machine.split("/")[:2]
 
 
 def size_bytes(manifest: Manifest) -> int:

@@ -47,6 +47,8 @@ class Job:
     contexts: Mapping[str, str]
     labels: Mapping[str, str]
     layout: Path  # an empty folder for the result, with ``blobs`` in place
+    repository: Path | None = None  # a folder that lies in the context as src/
+    near: str = ""  # jobs that say the same here go to one builder, where there are several
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Builder:
 
     plugin: str
     name: str = ""  # empty: the engine's own
+    driver: str = ""
     ca_bundle: Path | None = None
     limits: command.Limits = field(default_factory=command.Limits)
 
@@ -98,12 +101,22 @@ def build(
             write_context(context, job, rootfs)
             context.seek(0)
             argv = buildx_argv(builder, job, metadata=metadata)
-            env = {**os.environ, "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
             try:
-                command.run(argv, env=env, stdin=context, on_line=keep, limits=builder.limits, cancel=cancel)
+                command.run(
+                    argv, env=environment(builder), stdin=context, on_line=keep, limits=builder.limits, cancel=cancel
+                )
             except CommandFailed:
                 raise failure(job, lines) from None
         _forget(metadata)
+
+
+def environment(builder: Builder) -> dict[str, str]:
+    """A docker context is a builder only while it is the current one, and DOCKER_HOST would hide it."""
+    env = {**os.environ, "SOURCE_DATE_EPOCH": str(SOURCE_DATE_EPOCH)}
+    if builder.driver == "docker" and builder.name not in {"", "default"}:
+        env.pop("DOCKER_HOST", None)
+        env["DOCKER_CONTEXT"] = builder.name
+    return env
 
 
 def _rootfs(job: Job, folder: Path, on_line: Callable[[str], None], cancel: threading.Event | None) -> Path | None:
@@ -154,11 +167,34 @@ def write_context(file: IO[bytes], job: Job, rootfs: Path | None) -> None:
         add_file(tar, SourceFile(path="Dockerfile", content=job.rendered.dockerfile.encode()))
         for one in job.rendered.context:
             add_file(tar, one)
+        if job.repository is not None:
+            _add_folder(tar, job.repository, "src")
         if rootfs is not None:
-            info = tarfile.TarInfo("rootfs.tar")
-            info.size, info.mtime = rootfs.stat().st_size, SOURCE_DATE_EPOCH
-            with rootfs.open("rb") as content:
-                tar.addfile(info, content)
+            _add_path(tar, rootfs, "rootfs.tar")
+
+
+def _add_folder(tar: tarfile.TarFile, folder: Path, name: str) -> None:
+    """As git keeps files: with their names, content and links, and whether they are executable."""
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, SOURCE_DATE_EPOCH
+    tar.addfile(info)
+    for path in sorted(folder.iterdir()):
+        inner = f"{name}/{path.name}"
+        if path.is_symlink():
+            add_file(tar, SourceFile(path=inner, link=str(path.readlink())))
+        elif path.is_dir():
+            _add_folder(tar, path, inner)
+        elif path.is_file():
+            _add_path(tar, path, inner)
+
+
+def _add_path(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    """A file of any size, read bit by bit."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime = path.stat().st_size, SOURCE_DATE_EPOCH
+    info.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+    with path.open("rb") as content:
+        tar.addfile(info, content)
 
 
 def add_file(tar: tarfile.TarFile, file: SourceFile) -> None:

@@ -29,6 +29,7 @@ from hubstack.buildx import Builder, Job, add_file, build, find_plugin
 from hubstack.errors import EngineError
 from hubstack.model import SourceFile
 from hubstack.oci import Layout, canonical_json
+from hubstack.pool import choose, find_driver
 from hubstack.reference import ImageRef
 from hubstack.shell import Shell, ShellEnded
 
@@ -56,6 +57,11 @@ class Container(Protocol):
 
 class Engine(Protocol):
     """What builds need of an engine. The other implementation is the fake of the tests."""
+
+    @property
+    def platform(self) -> str:
+        """What it runs natively, as ``linux/amd64``."""
+        ...
 
     def check(self) -> None:
         """Raise EngineError unless builds can work."""
@@ -96,7 +102,7 @@ class Docker:
 
     scratch: Path  # for contexts and root file systems, while a build runs
     ca_bundle: Path | None = None
-    builder: str = ""
+    builders: Sequence[str] = ()  # of buildx; none: the engine's own
     limits: command.Limits = field(default_factory=command.Limits)
 
     @cached_property
@@ -111,17 +117,29 @@ class Docker:
             ) from None
 
     @cached_property
+    def platform(self) -> str:
+        with _asking("say what it is"):
+            version = self._client.version()
+        return f"{version['Os']}/{version['Arch']}"
+
+    @cached_property
     def _plugin(self) -> str:
         return find_plugin()
 
+    @cached_property
+    def _drivers(self) -> Mapping[str, str]:
+        """The builders' names, in the order given, and their drivers. Raises UsageError, EngineError."""
+        return {name: find_driver(self._plugin, name) for name in self.builders}
+
     def check(self) -> None:
         find_plugin()
+        _ = self._drivers  # who is not known stops the run before anything is built
         with _asking("say what it is"):
             version, info = self._client.version()["Version"], self._client.info()
         if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_ENGINE:
             wanted = ".".join(str(part) for part in _OLDEST_ENGINE)
             raise EngineError(f"the Docker engine is too old: {version}", hint=f"hubstack needs {wanted} or newer.")
-        if not self.builder and not any("containerd" in str(one) for one in info.get("DriverStatus") or ()):
+        if not self.builders and not any("containerd" in str(one) for one in info.get("DriverStatus") or ()):
             raise EngineError(
                 "the Docker engine doesn't use the containerd image store, which exporting OCI layouts needs",
                 hint='Set {"features": {"containerd-snapshotter": true}} in its daemon.json, or give --builder NAME '
@@ -136,9 +154,11 @@ class Docker:
                     container.remove(force=True)
 
     def build(self, job: Job, *, on_line: Callable[[str], None], cancel: threading.Event | None) -> None:
+        name = choose(list(self._drivers), job.near) if self._drivers else ""
+        driver = self._drivers.get(name, "")
         build(
             job,
-            Builder(plugin=self._plugin, name=self.builder, ca_bundle=self.ca_bundle, limits=self.limits),
+            Builder(plugin=self._plugin, name=name, driver=driver, ca_bundle=self.ca_bundle, limits=self.limits),
             scratch=self.scratch,
             on_line=on_line,
             cancel=cancel,

@@ -6,16 +6,18 @@ Pure: the project and the lock are given. See :mod:`hubstack.plan` for the arrow
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from hubstack.errors import Problem, ProjectError, Severity
+from hubstack.errors import Problem, ProjectError, Severity, UsageError
 from hubstack.fingerprint import HARNESS, Identity, fingerprints, test_fingerprint
 from hubstack.graph import needed, resolve
 from hubstack.graph.select import Selection, select
 from hubstack.lock import Demand, Lock, Upstream, missing, pins_for
+from hubstack.lock.repository import missing_revision, revision_of
 from hubstack.lock.resolution import PythonInput
-from hubstack.model import Graph, Layer, Project, Rendered
+from hubstack.model import Graph, Image, Layer, Project, Rendered
+from hubstack.names import joint
 from hubstack.plan import Known, Plan, make_plan
 from hubstack.reference import Digest, Fingerprint
 from hubstack.render import render_leniently, render_requirements, upstream_images
@@ -56,6 +58,31 @@ class Inputs:
     def fingerprint(self, node: str) -> Fingerprint:
         return self.identities[node].fingerprint
 
+    def published(self, image: Image) -> Fingerprint:
+        """What the image's immutable name carries: it is over all platforms of its (stack, variant)."""
+        return self._published[image.variant.id]
+
+    @cached_property
+    def _published(self) -> Mapping[str, Fingerprint]:
+        found: dict[str, list[Fingerprint]] = {}
+        for image in self.graph.images:
+            if image.node in self.identities:
+                found.setdefault(image.variant.id, []).append(self.fingerprint(image.node))
+        return {variant: joint(fingerprints) for variant, fingerprints in found.items()}
+
+    def on(self, platform: str) -> Inputs:
+        """Only what is for ``platform``, if that is one of the project's. Raises UsageError where nothing is left."""
+        platforms = self.project.settings.platforms
+        if platform not in platforms or len(platforms) == 1:
+            return self
+        nodes = tuple(one for one in self.selection.nodes if self.graph.nodes[one].platform == platform)
+        if not nodes and self.selection.nodes:
+            raise UsageError(f"{self.selection.nodes[0]} is not for {platform}, which this machine is")
+        images = tuple(one for one in self.graph.images if one.platform == platform)
+        selected = {image.variant.id for image in self.selection.images}
+        chosen = Selection(nodes=nodes, images=tuple(one for one in images if one.variant.id in selected))
+        return replace(self, graph=replace(self.graph, images=images), selection=chosen)
+
     def locked(self, distribution: str) -> Mapping[tuple[str, str], str]:
         """(stack, variant) → the version of a Python distribution that the lock gives the image, where it gives any."""
         return {
@@ -67,12 +94,15 @@ class Inputs:
         }
 
     def plan(self, known: Known | None) -> Plan:
+        """An image of several platforms is planned, and so published, with all of them, whichever one is selected."""
+        variants = {image.variant.id for image in self.selection.images}
+        images = [image for image in self.graph.images if image.variant.id in variants]
         return make_plan(
             self.graph,
             self.identities,
             self.tests,
-            targets=self.selection.nodes,
-            images=self.selection.images,
+            targets=dict.fromkeys((*self.selection.nodes, *(image.node for image in images))),
+            images=images,
             known=known,
             sources={node: rendered.sources for node, rendered in self.rendered.items()},
             blocked=self.blocked,
@@ -122,8 +152,17 @@ def prepare_nodes(project: Project, lock: Lock, graph: Graph, selection: Selecti
         one.reference for one in asked.upstream if "@" not in one.reference and one.reference not in lock.images
     }
     problems = [*slices.problems, *(one for one in missing(project, lock, asked.upstream) if _layer_of(one) in used)]
+    repositories = [project.layers[name] for name in sorted(used) if project.layers[name].repository is not None]
+    revisions = {one.name: found for one in repositories if (found := revision_of(one, lock)) is not None}
+    uncommitted = {one.name: missing_revision(one) for one in repositories if one.name not in revisions}
+    problems += uncommitted.values()
     rendered, faults = render_leniently(
-        project, graph, pins=slices.pins, images={**lock.images, **dict.fromkeys(unlocked, _UNKNOWN)}, nodes=nodes
+        project,
+        graph,
+        pins=slices.pins,
+        images={**lock.images, **dict.fromkeys(unlocked, _UNKNOWN)},
+        revisions=revisions,
+        nodes=nodes,
     )
     problems += faults
     if any(one.severity is Severity.ERROR for one in problems):
@@ -135,7 +174,8 @@ def prepare_nodes(project: Project, lock: Lock, graph: Graph, selection: Selecti
         rendered=rendered,
         identities=fingerprints(graph, rendered, lock.epochs),
         offered=frozenset(image.node for image in graph.images),
-        blocked=_blocked(nodes, rendered, unlocked),
+        blocked=_blocked(nodes, rendered, unlocked)
+        | {node: f"{one.what}. {one.remedy}" for node in nodes if (one := uncommitted.get(graph.nodes[node].layer))},
         warnings=tuple(problems),
     )
 

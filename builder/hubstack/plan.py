@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from hubstack.fingerprint import Identity, difference
 from hubstack.graph import needed
 from hubstack.model import Graph, Image, Node
-from hubstack.names import Names, node_tag, tested_tag
+from hubstack.names import Names, joint, node_tag, tested_tag
 from hubstack.record import Record
-from hubstack.reference import Digest, ImageRef
+from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.value import value_text
 
 
@@ -65,7 +65,15 @@ class Plan:
 
     def published(self, names: Names, image: Image) -> ImageRef:
         """The immutable name under which ``image`` is offered."""
-        return names.published(image.variant.stack, image.variant.name, self.by_node[image.node].identity.fingerprint)
+        return names.published(image.variant.stack, image.variant.name, self._joint[image.variant.id])
+
+    @cached_property
+    def _joint(self) -> Mapping[str, Fingerprint]:
+        """By STACK/VARIANT: over all of its platforms, so that none of them can change under a name."""
+        found: dict[str, list[Fingerprint]] = {}
+        for image in self.images:
+            found.setdefault(image.variant.id, []).append(self.by_node[image.node].identity.fingerprint)
+        return {variant: joint(fingerprints) for variant, fingerprints in found.items()}
 
     def dirty(self) -> tuple[Step, ...]:
         return tuple(step for step in self.steps if step.action in (Action.BUILD, Action.TEST))

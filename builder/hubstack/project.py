@@ -35,16 +35,23 @@ T = TypeVar("T")
 
 def load_project(root: Path) -> tuple[Project, tuple[Problem, ...]]:
     """The project and what is to be warned of. Raises ProjectError with every fault, and the warnings among them."""
+    from hubstack.files.stack import repository_layers
+
     loader = _Loader(reader=Reader(root=root))
     settings = loader.settings()
     bases, layers = loader.layers("base"), loader.layers("layers")
     stacks, hubs, macros = loader.stacks(), loader.hubs(), loader.macros()
+    repositories = repository_layers(stacks.values())
+    for name in repositories.keys() & {**bases, **layers}.keys():
+        what = f"{quote(name)} is a stack with a repository, and {'a base' if name in bases else 'a layer'}"
+        loader.fault(f"stacks/{name}.yaml", what, "Rename one of them.")
     for name in bases.keys() & layers.keys():
         loader.fault(f"layers/{name}/{LAYER}", f"{quote(name)} is a base and a layer", "Rename one of the two folders.")
     problems = [*loader.reader.problems, *loader.problems]
     if settings is None or any(problem.severity is Severity.ERROR for problem in problems):
         raise ProjectError(problems)
-    project = Project(settings=settings, layers={**bases, **layers}, stacks=stacks, hubs=hubs, macros=macros)
+    everything = {**bases, **layers, **repositories}
+    project = Project(settings=settings, layers=everything, stacks=stacks, hubs=hubs, macros=macros)
     return project, tuple(sorted(problems, key=lambda problem: problem.position.sort_key))
 
 

@@ -169,6 +169,17 @@ def test_what_changed_since_the_image_before(market: Market) -> None:
     assert "1 in another version, 1 new, 1 gone" in text
 
 
+def test_the_image_before_is_the_one_that_was_built_before(market: Market) -> None:
+    """And not the one before that, which has more in common with it. Built again from what it was, it stays what it was."""
+    market.publish("minimal", MINIMAL)
+    for packages, text in (({"python": {"pip": "1"}}, "one\n"), (MINIMAL, "two\n"), (MINIMAL, "two\n")):
+        market.write("layers/python/apt.txt", text)
+        market.publish("minimal", packages)
+    assert market.type("site", "--output", "site").code == 0
+    since = data(market.folder / "site")["images/minimal/default.html"]["since"]
+    assert ("pip", "1", "25.1") in [(one["package"], one["was"], one["now"]) for one in since["changes"]]
+
+
 def test_what_a_hub_was_last_given_is_the_image_before(market: Market) -> None:
     market.publish("minimal", MINIMAL)
     (market.folder / "profiles/demo.yaml").write_text(

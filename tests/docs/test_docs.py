@@ -55,6 +55,12 @@ BEFORE: Mapping[str, list[str]] = {  # what a story takes for granted
     "docs/hubs.md: What changes": ["hubstack build --push minimal scipy datascience"],
     "docs/hubs.md: Writing it": ["hubstack build --push minimal scipy datascience"],
     "docs/commands.md: `hubstack new`": ["hubstack build --push minimal"],
+    "docs/commands.md: `hubstack publish`": ["hubstack build --push"],
+    "docs/commands.md: `hubstack export`": ["hubstack build --push"],
+    "docs/commands.md: `hubstack prune`": [
+        "hubstack build --push",
+        "hubstack profiles --output profiles/emitted",
+    ],
     "docs/repositories.md: Where BinderHub can't be changed": ["hubstack build --push minimal"],
 }
 CONTINUES = {"docs/layers.md: A Dockerfile template": "docs/layers.md: Variables"}  # story → the one before it
@@ -68,6 +74,53 @@ ELSEWHERE = {  # commands that no test here runs, and why
     "make test": "is what runs this test",
     "hubstack profiles demo --diff -": "waits for a ConfigMap on its standard input; tests/unit/test_cli_profiles.py gives it one",
     "hubstack profiles --promote staging prod": "the example has one hub; tests/unit/test_cli_profiles.py has both",
+    'hubstack matrix --format github >>"$GITHUB_OUTPUT"': "a workflow's: tests/engine/test_runners.py runs it",
+    **dict.fromkeys(
+        ("hubstack compose scipy r", "hubstack compose scipy r --push"),
+        "takes what is really in images: tests/engine/test_compose.py has some",
+    ),
+    **dict.fromkeys(
+        (
+            "hubstack deliver git@example.org:ops/cluster.git --path apps/jupyterhub",
+            "hubstack deliver https://example.org/ops/cluster.git --branch hubstack/profiles --base main",
+            "hubstack deliver ../cluster --from dist --hub demo --dry-run",
+        ),
+        "needs another git repository: tests/unit/test_delivery.py has some",
+    ),
+    **dict.fromkeys(
+        (
+            "hubstack init images",
+            "hubstack init images --from debian:13",
+            "hubstack init --upgrade",
+            "hubstack init --upgrade --dry-run",
+        ),
+        "asks a registry and an index, or needs a tree that init has made: tests/unit/test_init.py has both",
+    ),
+    **dict.fromkeys(
+        (
+            "hubstack import scipy-notebook/Dockerfile",
+            "hubstack import course1/ course2/",
+            "hubstack import environment.yml --write",
+        ),
+        "needs such files: tests/unit/test_import.py has them",
+    ),
+    **dict.fromkeys(
+        (
+            "hubstack attest --key cosign.key",
+            "hubstack attest --adopt minimal",
+            "hubstack attest --dry-run",
+            "hubstack verify",
+            "hubstack verify --key other.pub",
+        ),
+        "needs `signing:` and keys: tests/engine/test_supply.py runs them",
+    ),
+    **dict.fromkeys(
+        (
+            "hubstack prune --configmap live.yaml",
+            "hubstack prune --delete --in-use in-use.txt",
+        ),
+        "needs what a cluster says: tests/unit/test_cli_prune.py gives it",
+    ),
     **dict.fromkeys(
         (
             "hubstack preview demo",
@@ -81,6 +134,7 @@ NEEDS_AN_INDEX = {  # run with the real one by the test marked `engine`; only pa
     "hubstack update",
     "hubstack update --only layer:dask",
     "hubstack update --only numpy",
+    "hubstack update --only layer:plots",
 }
 OUTPUTS = {"sh /srv/hubstack/contents.sh": "=python\nnumpy\t2.3.5\n=debian\nlibgdal36\t3.10\n"}  # what images hold
 ON_A_REAL_ENGINE = (LAYER,)
@@ -110,7 +164,7 @@ def let_any_output_pass(folder: Path) -> None:
 
 def commit_twice(folder: Path) -> None:
     git = ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@example.org"]
-    for words in (["init"], ["add", "--all"], ["commit", "-m", "one"], ["commit", "--allow-empty", "-m", "two"]):
+    for words in (["init", "--initial-branch=main"], ["add", "--all"], ["commit", "-m", "one"], ["commit", "--allow-empty", "-m", "two"]):
         subprocess.run([*git, *words, *([] if words == ["add", "--all"] else ["--quiet"])], check=True)
 
 

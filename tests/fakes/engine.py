@@ -62,6 +62,7 @@ class Image:
 class FakeEngine:
     registry: FakeRegistry
     salt: str = ""
+    platform: str = "linux/amd64"
     calls: list[Call] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)  # layer → what buildx prints before it fails
     hanging: set[str] = field(default_factory=set)  # layers whose build ends only when it is cancelled

@@ -225,7 +225,11 @@ class FakeRegistry(WireServer):
         link = f'</v2/{name}/tags/list?last={page[-1]}&n={self.page_size}>; rel="next"'
         return as_json(200, {"name": name, "tags": page}, {"Link": link})
 
+    def _base(self, _seen: Seen) -> Reply:
+        return as_json(200, {})
+
     routes: ClassVar[Mapping[str, Mapping[str, Callable[..., Reply]]]] = {
+        r"/v2/": {"GET": _base},
         r"/v2/(.+)/blobs/uploads/": {"POST": _begin_upload},
         r"/v2/(.+)/blobs/uploads/([^/]+)": {"PATCH": _patch_upload, "PUT": _put_upload, "DELETE": _delete_upload},
         r"/v2/(.+)/blobs/(sha256:[0-9a-f]{64})": {"GET": _get_blob, "HEAD": _get_blob},

@@ -310,6 +310,24 @@ def test_the_first_record_of_an_image_stays_and_its_node_s_moves(site: Site, fak
     assert site.tags("last-")["hub/build:last-lab"] != last["hub/build:last-lab"]
 
 
+def test_a_record_says_which_image_was_there_before(site: Site, elsewhere: Site) -> None:
+    """Of those that people can choose; the same whoever builds it, and however often."""
+    first, second = (replace(DIAMOND, texts={"lab": text}).inputs("minimal") for text in ("lab 1", "lab 2"))
+    site.engine.outputs["sh /srv/hubstack/contents.sh"] = elsewhere.engine.outputs["sh /srv/hubstack/contents.sh"] = (
+        "=python\na\t1\n"
+    )
+    site.run(first)
+    assert site.records("lab")["lab"].previous == ""
+    site.run(second)
+    told = site.records("lab")["lab"]
+    assert (told.fingerprint, told.previous) == (second.fingerprint("lab"), first.fingerprint("lab"))
+    tags = site.fake.repository("hub/build").tags
+    del tags[f"info-{told.fingerprint}"], tags[f"ok-{told.fingerprint}-{second.tests['lab']}"]
+    elsewhere.run(second)
+    assert site.records("lab")["lab"].previous == told.previous
+    assert site.records("debian")["debian"].previous == ""
+
+
 def test_a_record_that_a_killed_run_has_not_written_is_written_by_the_next(site: Site, elsewhere: Site) -> None:
     inputs = DIAMOND.inputs("minimal")
     site.run(inputs)

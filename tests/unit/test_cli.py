@@ -141,7 +141,7 @@ BAD_USAGE = [
     ("update --only nmupy", 'there is no package in the lock "nmupy"\n  --only takes python, images, epochs, '),
     ("update --today tomorrow", "'tomorrow' does not match the format '%Y-%m-%d'"),
     ("new", "Usage: hubstack new"),
-    ("new layer", "Missing argument 'NAME'"),
+    ("new layer", "a layer needs a name"),
     ("new stack x", 'there is no layer "jupyterlab"'),
     ("schema extra", "unexpected extra argument"),
     ("", "Usage: hubstack [OPTIONS] COMMAND"),

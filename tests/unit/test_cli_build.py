@@ -153,10 +153,10 @@ def test_jobs_are_how_many_nodes_are_at_work(shell: Shell) -> None:
     assert shell("build", "small", "--jobs", "1").return_value == 0
 
 
-def test_a_builder_is_handed_to_the_engine(shell: Shell) -> None:
-    shell("build", "plain", "--builder", "mine")
+def test_builders_are_handed_to_the_engine(shell: Shell) -> None:
+    shell("build", "plain", "--builder", "mine", "--builder", "yours")
     shell("build", "plain")
-    assert shell.builders == ["mine", ""]
+    assert shell.builders == [("mine", "yours"), ()]
 
 
 # --- run -----------------------------------------------------------------------------------------------------------------------

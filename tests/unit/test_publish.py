@@ -178,7 +178,8 @@ def two_platforms() -> Inputs:
     inputs = DIAMOND.inputs()
     first = inputs.selection.images[0]
     images = (first, Image(variant=first.variant, platform="linux/arm64", node="r"), *inputs.selection.images[1:])
-    return replace(inputs, selection=replace(inputs.selection, nodes=("lab", "r", "scipy", "both"), images=images))
+    selection = replace(inputs.selection, nodes=("lab", "r", "scipy", "both"), images=images)
+    return replace(inputs, graph=replace(inputs.graph, images=images), selection=selection)
 
 
 def test_several_platforms_are_one_index(site: Site, fake: FakeRegistry, two_platforms: Inputs) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hubstack.fingerprint import Fact
@@ -16,11 +17,15 @@ RECORD = Record(
     size_bytes=4,
     versions={"SciPy": "1.14"},
     packages={"python": {"scipy": "1.14.1"}},
+    previous="b" * 64,
 )
 
 
 def test_a_record_comes_back_through_json() -> None:
-    assert parse_record(json.loads(json.dumps(record_json(RECORD)))) == RECORD
+    first = replace(RECORD, previous="")
+    for record in (RECORD, first):
+        assert parse_record(json.loads(json.dumps(record_json(record)))) == record
+    assert "previous" not in record_json(first)  # as in those that older releases have written
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,41 @@ def test_a_layer_by_itself_is_taken_whatever_stacks_put_below_it() -> None:
     assert len(select(project, graph, ["layer:jupyterlab+"]).nodes) > len(selection.nodes)
 
 
+# --- nodes -------------------------------------------------------------------------------------------------------------
+
+SCIPY = next(image.node for image in GRAPH.images if image.variant.id == "scipy/trixie")
+CONDA = next(image.node for image in GRAPH.images if image.variant.id == "conda/default")
+
+
+@pytest.mark.parametrize(
+    ("term", "nodes", "published"),
+    [
+        (f"node:{SCIPY}", "scipy", ""),
+        (f"node:{CONDA}", "conda", ""),
+        (f"+node:{SCIPY}", "debian nodejs python jupyterlab scipy", "minimal/default mixed/debian"),
+        (f"node:{SCIPY}+", "scipy dask", "dask/default scipy/trixie"),
+        (f"node:{SCIPY} minimal", "scipy jupyterlab", "minimal/default"),
+    ],
+)
+def test_a_node_is_taken_by_its_id_and_publishes_nothing(term: str, nodes: str, published: str) -> None:
+    selection = chosen(*term.split())
+    assert sorted(layers(selection).split()) == sorted(nodes.split())
+    assert images(selection) == published
+
+
+def test_every_node_of_the_graph_can_be_named() -> None:
+    for node in GRAPH.nodes:
+        assert chosen(f"node:{node}").nodes == (node,)
+
+
+@pytest.mark.parametrize("term", [f"node:{SCIPY[:-1]}", f"node:{SCIPY.upper()}", f"node:{SCIPY}x"])
+def test_a_node_that_is_none_says_which_is_like_it(term: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        chosen(term)
+    assert caught.value.message == f'no node is called "{term[5:]}" (did you mean "{SCIPY}"?)'
+    assert caught.value.hint == "`hubstack plan --offline` shows what there is."
+
+
 # --- drafts ------------------------------------------------------------------------------------------------------------
 
 
@@ -183,6 +218,9 @@ def test_a_layer_that_can_not_stand_by_itself_says_why() -> None:
     [
         ("m", "minimal mixed"),
         ("l", "later layer:"),
+        ("n", "node:"),
+        (f"node:{SCIPY[:8]}", f"node:{SCIPY}"),
+        (f"+node:{SCIPY}", f"+node:{SCIPY}"),
         ("layer:p", "layer:python"),
         ("scipy/", "scipy/bookworm scipy/trixie"),
         ("scipy/t", "scipy/trixie"),
@@ -206,3 +244,4 @@ def test_whatever_is_offered_can_be_selected() -> None:
 def test_completion_works_where_the_graph_has_faults() -> None:
     project = tree({**FILES, "layers/python": "requires: [nobody]"})
     assert complete(project, "scipy/") == ("scipy/bookworm", "scipy/trixie")
+    assert complete(project, "node:") == ()

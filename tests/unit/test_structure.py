@@ -22,6 +22,8 @@ PURE = {  # everything up to the plan, and what is made of it: no clock, environ
     "source",
     "reference",
     "offer",
+    "policy",
+    "rulebook",
     "errors",
     "spelling",
     "value",
@@ -40,6 +42,7 @@ PURE = {  # everything up to the plan, and what is made of it: no clock, environ
     "event",
     "installation",
 }
+PURE_INSIDE = {"hubstack.ci.estimate", "hubstack.ci.wave", "hubstack.ci.matrix"}  # of rooms that are not
 EDGES_INSIDE = {"hubstack.lock.update", "hubstack.render.fork"}  # the one verb that asks; the bounded child
 OUTSIDE = {"subprocess", "socket", "urllib", "http", "httpx", "requests", "docker", "datetime", "random", "tempfile"}
 
@@ -66,7 +69,7 @@ def room(module: str) -> str:
 
 
 def is_pure(module: str) -> bool:
-    return room(module) in PURE and module not in EDGES_INSIDE
+    return module in PURE_INSIDE or (room(module) in PURE and module not in EDGES_INSIDE)
 
 
 def test_no_circle_among_the_modules() -> None:

@@ -57,15 +57,18 @@ class World:
         inputs = handmade_inputs(graph, self.texts, "{release}")
         return Demand(project=PROJECT, graph=graph, inputs=inputs, upstream=self.upstream)
 
-    def update(self, lock: Lock | None = None, *only: str) -> Updated:
-        outside = Outside(
+    @property
+    def outside(self) -> Outside:
+        return Outside(
             today=self.today,
             run=self.uv,
             resolve_image=self.resolve_image,
             env={"SSL_CERT_FILE": "/ca.pem"},
             say=self.said.append,
         )
-        return update(self.demand, lock or Lock(), outside, only)
+
+    def update(self, lock: Lock | None = None, *only: str) -> Updated:
+        return update(self.demand, lock or Lock(), self.outside, only)
 
     def resolve_image(self, ref: ImageRef) -> Digest | None:
         if ref.host == "gone.test":

@@ -34,6 +34,7 @@ VERBS: Mapping[str, str] = {  # verb → what `hubstack --help` says of it; each
     "run": "JupyterLab, or a command, in an image.",
     "profiles": "The hubs' ConfigMaps.",
     "deliver": "Bring ConfigMaps into a GitOps repository.",
+    "compose": "An image of any layers, put together instead of built.",
     "hub": "A folder with all that a GitOps repository needs for a hub.",
     "preview": "A hub on this machine: the launcher, and servers on the local engine.",
     "repo": "An image of a repository, on top of a stack.",

@@ -15,21 +15,38 @@ import click
 from hubstack.cli.invocation import (
     SELECT_HELP,
     Invocation,
-    complete_hub,
     echo_json,
     examples,
     json_option,
     on_terminal,
+    prepare_selected,
     select_argument,
+    show_warnings,
+    since_option,
+)
+from hubstack.cli.publish import (
+    Account,
+    all_or_nothing_option,
+    channel_option,
+    check_hubs,
+    emit_hubs,
+    hub_option,
+    image_rows,
+    profiles_option,
+    show_table,
+    summary_option,
 )
 
 if TYPE_CHECKING:
+    from hubstack.errors import RegistryError
     from hubstack.event import Stream
     from hubstack.pipeline import Inputs
     from hubstack.plan import Known, Plan
     from hubstack.publish import Published
+    from hubstack.record import Record
     from hubstack.registry import Registry
     from hubstack.schedule import Outcome
+    from hubstack.supply.seal import Seal
 
 
 @click.command(
@@ -43,6 +60,7 @@ if TYPE_CHECKING:
     ),
 )
 @select_argument()
+@since_option("Only what has changed since that commit, branch or tag.")
 @click.option("--push", is_flag=True, help="Push what is built and tested, then move the channels.")
 @click.option(
     "--jobs",
@@ -52,35 +70,24 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop; with --json as `hubstack plan` does.")
 @click.option("--fail-fast", is_flag=True, help="Stop everything at the first failure.")
-@click.option("--all-or-nothing", is_flag=True, help="With --push: name and move nothing unless everything is good.")
+@all_or_nothing_option("With --push: name")
+@channel_option("With --push: move")
+@profiles_option("With --push: then write")
+@hub_option
 @click.option(
-    "--channel",
-    "channels",
+    "--builder",
+    "builders",
     multiple=True,
     metavar="NAME",
-    help="With --push: move this channel, not the project's. Repeatable.",
+    help="A buildx builder instead of the engine's own. Repeatable: nodes with one parent go to one builder.",
 )
-@click.option(
-    "--profiles",
-    "profiles_folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="With --push: then write the hubs' ConfigMaps here.",
-)
-@click.option(
-    "--hub",
-    "hubs",
-    multiple=True,
-    metavar="HUB",
-    shell_complete=complete_hub,
-    help="With --profiles: only this hub's. Repeatable.",
-)
-@click.option("--builder", default="", metavar="NAME", help="A buildx builder instead of the engine's own.")
+@summary_option
 @json_option
 @click.pass_obj
 def command(
     invocation: Invocation,
     select: tuple[str, ...],
+    since: str | None,
     push: bool,
     jobs: int,
     dry_run: bool,
@@ -89,18 +96,19 @@ def command(
     channels: tuple[str, ...],
     profiles_folder: Path | None,
     hubs: tuple[str, ...],
-    builder: str,
+    builders: tuple[str, ...],
+    summary: Path | None,
     as_json: bool,
 ) -> int:
-    from hubstack.pipeline import prepare
     from hubstack.plan import plan_json
 
     published = {"--profiles": profiles_folder, "--channel": channels, "--all-or-nothing": all_or_nothing}
     if not push and (given := next((name for name, value in published.items() if value), "")):
         raise click.UsageError(f"{given} needs --push: it is about what is in the registry.")
-    if hubs and profiles_folder is None:
-        raise click.UsageError("--hub needs --profiles DIR: it says whose ConfigMap is written there.")
-    inputs = prepare(invocation.project, invocation.lock, select)
+    check_hubs(hubs, profiles_folder)
+    inputs = prepare_selected(invocation, select, since)
+    if not push:
+        inputs = inputs.on(invocation.platform)
     if dry_run:
         from hubstack.cli.plan import show_plan
 
@@ -110,6 +118,7 @@ def command(
         else:
             show_plan(plan, everything=False)
         return 0
+    account = Account(file=summary)
     good = build(
         invocation,
         inputs,
@@ -118,26 +127,39 @@ def command(
         fail_fast=fail_fast,
         all_or_nothing=all_or_nothing,
         channels=channels or invocation.project.settings.channels,
-        builder=builder,
+        builders=builders,
         as_json=as_json,
+        account=account,
     )
-    if profiles_folder is not None:
-        from hubstack.cli.profiles import emit, show
-
-        rows = emit(invocation, hubs, profiles_folder)
-        if as_json:
-            click.echo(json.dumps({"event": "profiles", "hubs": rows}, ensure_ascii=False))
-        else:
-            show(rows)
+    hub_rows: list[dict[str, Any]] = []
+    try:
+        if profiles_folder is not None:
+            hub_rows = emit_hubs(invocation, hubs, profiles_folder, summary)
+            _show_hubs(hub_rows, as_json=as_json)
+    finally:
+        account.write("Built", hub_rows)
     return 0 if good else 1
+
+
+def _show_hubs(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    from hubstack.cli.profiles import plain, show
+
+    if as_json:
+        click.echo(json.dumps({"event": "profiles", "hubs": plain(rows)}, ensure_ascii=False))
+    else:
+        show(rows)
 
 
 def known(invocation: Invocation, *, push: bool, registry: Registry | None = None) -> Known:
     """Where nodes may be found: with --push only the registry counts, for it must have them all in the end."""
-    from hubstack.publish import FirstOf, Remote
+    from hubstack.publish import FirstOf, IfReadable, Remote
 
     remote = Remote(registry=registry or invocation.connect(publish=push), names=invocation.names)
-    return remote if push else FirstOf(places=(invocation.store, remote))
+
+    def say(fault: RegistryError) -> None:
+        click.echo(f"warning: {invocation.names.build} can't be read: what is not here is built\n  {fault}", err=True)
+
+    return remote if push else FirstOf(places=(invocation.store, IfReadable(place=remote, on_fault=say)))
 
 
 def build(
@@ -149,48 +171,97 @@ def build(
     fail_fast: bool = False,
     all_or_nothing: bool = False,
     channels: Sequence[str] = (),
-    builder: str = "",
+    builders: Sequence[str] = (),
     as_json: bool = False,
+    account: Account | None = None,
 ) -> bool:
-    """Bring the selection to where it is built, tested and, with ``push``, published. Whether everything is good."""
+    """Bring the selection to where it is built, tested and, with ``push``, published. Whether everything is good.
+
+    ``account`` takes note of what has happened.
+    """
     from hubstack.build import Builder
-    from hubstack.event import Note
-    from hubstack.publish import Publisher
+    from hubstack.cli.attest import sealing
+    from hubstack.growth import last_records
+    from hubstack.publish import Publisher, Remote
     from hubstack.schedule import GOOD
 
+    account = account or Account()
     registry = invocation.connect(publish=push)
-    publisher = Publisher(registry=registry, names=invocation.names) if push else None
+    seal = sealing(invocation, inputs, builders=builders)
+    publisher = Publisher(registry=registry, names=invocation.names, seal=seal) if push else None
+    remote = Remote(registry=registry, names=invocation.names)
     there = known(invocation, push=push, registry=registry)
     with ExitStack() as stack:
         plan = inputs.plan(there)
         if dirty := bool(plan.dirty()):
             stack.enter_context(invocation.store.lock(on_wait=_say_waiting))
             plan = inputs.plan(there)  # another build may have been at work here until now
+        if seal is not None:
+            _check(invocation, seal, plan, push=push)
         stream = stack.enter_context(progress(invocation, jobs, as_json))
         worker = Builder(
             inputs=inputs,
             names=invocation.names,
-            engine=invocation.engine(builder),
+            engine=invocation.engine(builders),
             store=invocation.store,
             publisher=publisher,
             on_event=stream,
             cancel=threading.Event(),
+            ca_bundle=invocation.ca_bundle,
         )
+        before = last_records(inputs, plan, there)
         outcomes = worker.run(plan, jobs=jobs, fail_fast=fail_fast)
+        account.begin(remote, plan, channels or invocation.project.settings.channels)
         published: tuple[Published, ...] = ()
         if publisher is not None:
             published = publisher.publish(plan, outcomes, channels=channels, all_or_nothing=all_or_nothing)
-            moved = sum(len(one.moved) for one in published)
-            if moved:
-                stream(Note(text=f"moved {moved} channel tags"))
-        rows = summary_rows(invocation, plan, outcomes, published)
+            _say_moved(stream, published)
+        records = invocation.store.records([image.node for image in plan.images])
+        account.end(remote, plan, outcomes, published, records)
+        rows = image_rows(plan, outcomes, published, records)
         if dirty:
             invocation.store.prune((one.fingerprint for one in inputs.identities.values()), inputs.graph.nodes)
+    _say_growth(invocation, inputs, plan, outcomes, before)
     if as_json:
         click.echo(json.dumps({"event": "done", "images": rows}, ensure_ascii=False))
     else:
         show_table(rows)
     return all(outcome.result in GOOD for outcome in outcomes.values())
+
+
+def _check(invocation: Invocation, seal: Seal, plan: Plan, *, push: bool) -> None:
+    """Whether what is reused is signed, and what is built can be. Raises SigningError, UsageError."""
+    if push:
+        if plan.dirty():
+            seal.cosign.check_key()  # not after an hour of building
+        return seal.check_plan(plan)
+    from shutil import which
+
+    if which("cosign") is None:  # what stays here is believed by nobody else: to try a layer, one needs no cosign
+        return click.echo("note: cosign is not installed, so nobody's signature is checked", err=True)
+    layouts = (invocation.store.layout(step.identity.fingerprint) for step in plan.steps if step.digest is not None)
+    return seal.check_plan(plan, {layout.manifest.digest for layout in layouts if layout is not None})
+
+
+def _say_moved(stream: Stream, published: Sequence[Published]) -> None:
+    from hubstack.event import Note
+
+    if moved := sum(len(one.moved) for one in published):
+        stream(Note(text=f"moved {moved} channel tags"))
+
+
+def _say_growth(
+    invocation: Invocation,
+    inputs: Inputs,
+    plan: Plan,
+    outcomes: Mapping[str, Outcome],
+    before: Mapping[str, Record],
+) -> None:
+    from hubstack.cli.today import find_today
+    from hubstack.growth import budget_warnings
+
+    if plan.dirty():
+        show_warnings(budget_warnings(inputs, plan, outcomes, before, find_today(invocation.root, None)))
 
 
 def _say_waiting() -> None:
@@ -221,55 +292,3 @@ def progress(invocation: Invocation, jobs: int, as_json: bool) -> Iterator[Strea
     else:
         github = os.environ.get("GITHUB_ACTIONS") == "true"
         yield Stream([logs, Plain(out=lambda line: click.echo(line, err=True), log=shown, github=github)])
-
-
-def summary_rows(
-    invocation: Invocation, plan: Plan, outcomes: Mapping[str, Outcome], published: Sequence[Published]
-) -> list[dict[str, Any]]:
-    """One row an image, for the table and for --json."""
-    records = invocation.store.records([image.node for image in plan.images])
-    refs = {(one.stack, one.variant): str(one.ref) for one in published}
-    rows = []
-    for image in plan.images:
-        outcome = outcomes[image.node]
-        record = records.get(image.node)
-        rows.append(
-            {
-                "stack": image.variant.stack,
-                "variant": image.variant.name,
-                "platform": image.platform,
-                "result": str(outcome.result),
-                "size_bytes": record.size_bytes if record else None,
-                "digest": outcome.digest,
-                "seconds": round(outcome.seconds, 1),
-                "ref": refs.get((image.variant.stack, image.variant.name), ""),
-            }
-        )
-    return rows
-
-
-def show_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """stack, variant, size, digest, seconds, built or reused; and what one may do next."""
-    head = ("STACK", "VARIANT", "SIZE", "DIGEST", "SECONDS", "RESULT")
-    cells = [
-        (
-            row["stack"],
-            row["variant"],
-            f"{row['size_bytes'] / 1e6:.0f} MB" if row["size_bytes"] else "-",
-            (row["digest"] or "-")[:19],
-            f"{row['seconds']:.1f}",
-            row["result"],
-        )
-        for row in rows
-    ]
-    if not cells:
-        return
-    widths = [max(len(line[i]) for line in [head, *cells]) for i in range(len(head))]
-    for line in [head, *cells]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    if ref := next((row["ref"] for row in rows if row["ref"]), ""):
-        click.echo(
-            f"\nStart one:         docker run --rm -p 127.0.0.1:8888:8888 {ref} jupyter lab --ip=0.0.0.0\n"
-            "What would change: hubstack plan",
-            err=True,  # for people; stdout is the table
-        )

@@ -61,6 +61,7 @@ def command(
     The profiles are those of `hubstack profiles`. BinderHub is a part of it where a profile says `build`. Passwords are
     neither read nor written: files for them are made once, with gaps, and are yours from then on.
     """
+    from hubstack.cli.attest import image_policy
     from hubstack.cli.profiles import chosen, render
     from hubstack.errors import ProjectError, Severity, UsageError
     from hubstack.graph import resolve
@@ -77,7 +78,8 @@ def command(
     show_warnings(problems)
     configmap = render(invocation, one, pull_config)
     bases = find_bases(one, project, resolve(project), configmap)
-    rows = deliver(output, emission(one, project, configmap, bases, Shape(shape)), check=check)
+    policy = image_policy(invocation)
+    rows = deliver(output, emission(one, project, configmap, bases, Shape(shape), policy=policy), check=check)
     if as_json:
         echo_json([{"path": os.path.relpath(row.path), "verdict": row.verdict} for row in rows])
     else:

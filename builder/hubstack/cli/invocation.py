@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from hubstack.engine import Docker
     from hubstack.lock import Lock
     from hubstack.names import Names
+    from hubstack.pipeline import Inputs
     from hubstack.registry import Registry
     from hubstack.registry.credentials import Lookup
     from hubstack.store import Store
 
 LOCK = "hubstack.lock"
 SETTINGS = "hubstack.yaml"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # the kernel's word → the registries'
 
 
 @dataclass(kw_only=True)
@@ -87,16 +89,24 @@ class Invocation:
     def close(self) -> None:
         self._open.close()
 
+    @property
+    def platform(self) -> str:
+        """What this machine runs natively."""
+        import platform
+
+        name = platform.machine().lower()
+        return f"linux/{_ARCHITECTURES.get(name, name)}"
+
     @cached_property
     def store(self) -> Store:
         from hubstack.store import FOLDER, Store
 
         return Store(self.root / FOLDER)
 
-    def engine(self, builder: str = "") -> Docker:
+    def engine(self, builders: Sequence[str] = ()) -> Docker:
         from hubstack.engine import Docker
 
-        return Docker(scratch=self.store.folder / "tmp", ca_bundle=self.ca_bundle, builder=builder)
+        return Docker(scratch=self.store.folder / "tmp", ca_bundle=self.ca_bundle, builders=builders)
 
 
 def parse_prefix(text: str) -> ImageRef:
@@ -156,7 +166,7 @@ def _project_to_complete(ctx: click.Context) -> Iterator[Project]:
 
 
 SELECT_HELP = """\b
-SELECT is STACK, STACK/VARIANT, a glob, or layer:NAME;
+SELECT is STACK, STACK/VARIANT, a glob, layer:NAME, or node:ID;
 +X takes what it stands on too, X+ what stands on it."""
 
 
@@ -171,6 +181,29 @@ pull_config_option = click.option(
     metavar="FILE",
     help="The hub's own credentials: the .dockerconfigjson of its pull secret.",
 )
+
+
+def since_option(text: str, *, required: bool = False) -> Callable[[Any], Any]:
+    return click.option("--since", metavar="REF", required=required, help=text)
+
+
+def prepare_selected(invocation: Invocation, select: Sequence[str], since: str | None) -> Inputs:
+    """What ``select`` names; with ``since`` only what has changed since that commit. Raises ProjectError, UsageError."""
+    from hubstack.pipeline import prepare
+
+    if since is None:
+        return prepare(invocation.project, invocation.lock, select)
+    from hubstack.since import prepare_since, read_past
+
+    past = read_past(invocation.root, since)
+    if past.fault is not None:
+        click.echo(f"note: {past.fault.message}, so everything counts as changed", err=True)
+    inputs = prepare_since(invocation.project, invocation.lock, select, past)
+    if not inputs.selection.nodes:
+        click.echo(f"nothing changed since {since}", err=True)
+    return inputs
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable, on stdout.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -62,6 +63,7 @@ def list_json(project: Project, graph: Graph) -> dict[str, Any]:
                 "description": stack.description,
                 "draft": stack.draft,
                 "layers": list(stack.layers),
+                "repository": asdict(stack.repository) if stack.repository else None,
                 "variants": list(variants[stack.name]),
             }
             for stack in project.stacks.values()
@@ -87,6 +89,7 @@ def _variable(variable: Variable) -> dict[str, Any]:
 
 def _line(entry: dict[str, Any]) -> str:
     details = [*entry.get("variants", ()), *entry.get("profiles", ())]
+    details += [f"{repository['url']} on {repository['stack']}"] if (repository := entry.get("repository")) else []
     details += [f"{one['name']}={'|'.join(one['choices']) or one['type']}" for one in entry.get("variables", ())]
     draft = " (draft)" if entry.get("draft") else ""
     tail = f"  [{', '.join(details)}]" if details else ""

@@ -13,9 +13,11 @@ from hubstack.cli.invocation import (
     examples,
     json_option,
     on_terminal,
+    prepare_selected,
     select_argument,
+    since_option,
 )
-from hubstack.pipeline import prepare
+from hubstack.errors import RegistryDenied, RegistryUnreachable
 from hubstack.plan import Action, Plan, plan_json
 
 
@@ -29,16 +31,25 @@ from hubstack.plan import Action, Plan, plan_json
     ),
 )
 @select_argument()
+@since_option("Only what has changed since that commit, branch or tag.")
 @json_option
 @click.option("--offline", is_flag=True, help="Ask no registry: every action is `unknown`.")
 @click.option("--all", "everything", is_flag=True, help="Also name the nodes that nothing happens to.")
 @click.pass_obj
-def command(invocation: Invocation, select: tuple[str, ...], as_json: bool, offline: bool, everything: bool) -> None:
+def command(
+    invocation: Invocation, select: tuple[str, ...], since: str | None, as_json: bool, offline: bool, everything: bool
+) -> None:
     from hubstack.publish import Remote
 
-    inputs = prepare(invocation.project, invocation.lock, select)
+    inputs = prepare_selected(invocation, select, since)
     known = None if offline else Remote(registry=invocation.connect(), names=invocation.names)
-    plan = inputs.plan(known)
+    try:
+        plan = inputs.plan(known)
+    except (RegistryDenied, RegistryUnreachable) as fault:
+        if since is None:
+            raise
+        click.echo(f"warning: {invocation.names.build} can't be read: what is there is not known\n  {fault}", err=True)
+        plan, offline = inputs.plan(None), True
     if as_json:
         echo_json(plan_json(plan, invocation.names))
         return

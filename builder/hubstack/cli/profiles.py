@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,12 @@ from hubstack.offer import Hub
 if TYPE_CHECKING:
     from hubstack.hub.choice import Offer
     from hubstack.hub.configmap import Emitted
+    from hubstack.hub.previous import Ask
     from hubstack.hub.profiles import Images
     from hubstack.hub.pull import Pull
     from hubstack.pipeline import Inputs
+    from hubstack.reference import ImageRef
+    from hubstack.supply.seal import Seal
 
 _STDIN = "-"
 _FOR_PEOPLE = {"shown", "differs"}  # of a row; ``changed`` says the second
@@ -91,10 +94,15 @@ def command(
     source, hubs = (promote[0], promote[1:]) if promote else ("", hubs)
     rows = emit(invocation, hubs, output, check=check, pull_config=pull_config, source=source)
     if as_json:
-        echo_json([{name: value for name, value in row.items() if name not in _FOR_PEOPLE} for row in rows])
+        echo_json(plain(rows))
     else:
         show(rows, check=check)
     return 1 if check and any(row["changed"] for row in rows) else 0
+
+
+def plain(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """As machines are told."""
+    return [{name: value for name, value in row.items() if name not in _FOR_PEOPLE} for row in rows]
 
 
 def show(rows: Sequence[Mapping[str, Any]], *, check: bool = False) -> None:
@@ -116,10 +124,11 @@ def emit(
     check: bool = False,
     pull_config: Path | None = None,
     source: str = "",
+    compare: bool = False,
 ) -> list[dict[str, Any]]:
     """What changes in each hub's ConfigMap. Nothing is written unless every hub's is good, or with ``check``.
 
-    ``source`` is the hub whose images they are given.
+    ``source`` is the hub whose images they are given. Then, or with ``compare``, packages are compared, too.
     """
     from hubstack.hub.configmap import EMITTED, changes, parse_configmap, write_if_changed
 
@@ -133,8 +142,10 @@ def emit(
         before = parse_configmap(old, str(path)) if old is not None else None
         lines = changes(before, parse_configmap(text, str(path)))
         row = {"hub": hub.name, "path": os.path.relpath(path), "changed": old != text, "changes": lines}
-        if source:
-            row |= _compared(invocation, hub, old, text, os.path.relpath(path))
+        if source or compare:
+            memory = invocation.root / EMITTED / path.name  # a folder that nothing was ever written to has none
+            known = old if old is not None or not memory.is_file() else memory.read_text(encoding="utf-8")
+            row |= _compared(invocation, hub, known, text, os.path.relpath(path))
         if not check:
             write_if_changed(path, text)
         rows.append(row)
@@ -228,6 +239,7 @@ def _compared(invocation: Invocation, hub: Hub, old: str | None, new: str, name:
 
 def render(invocation: Invocation, hub: Hub, pull_config: Path | None, *, source: str = "") -> str:
     """The hub's ConfigMap with today's digests, or with those of the hub ``source``. Raises ProjectError, RegistryError."""
+    from hubstack.cli.attest import sealing
     from hubstack.hub.check import release_problems
     from hubstack.hub.choice import offers
     from hubstack.hub.configmap import load_emitted, render_configmap
@@ -246,8 +258,16 @@ def render(invocation: Invocation, hub: Hub, pull_config: Path | None, *, source
     look_up = credentials_file(pull_config) if pull_config else None if hub.pull_secret else anonymous
     pull = Pull(names=invocation.names, client=cache(partial(invocation.client, look_up=look_up)))
     images = _images(invocation, hub, offered, inputs, pull, emitted, source)
-    offered = settle_previous(offered, images, emitted, partial(pull.usable, hub))
+    usable: Ask = partial(pull.usable, hub)
+    if (seal := sealing(invocation, inputs)) is not None:
+        seal.refuse_unsigned(images.values())
+        usable = partial(_signed, usable, seal)
+    offered = settle_previous(offered, images, emitted, usable)
     return render_configmap(hub, values(hub, offered, images))
+
+
+def _signed(usable: Ask, seal: Seal, refs: Iterable[ImageRef]) -> frozenset[ImageRef]:
+    return seal.only_signed(usable(refs))
 
 
 def _refuse(invocation: Invocation, hub: Hub, inputs: Inputs, emitted: Emitted | None) -> None:
@@ -284,7 +304,7 @@ def _images(
         return pull.fixed(hub, offered, promoted_images(hub, offered, names, emitted, hub.promoted_from, anew=False))
     expected = {
         (image.variant.stack, image.variant.name): names.published(
-            image.variant.stack, image.variant.name, inputs.fingerprint(image.node)
+            image.variant.stack, image.variant.name, inputs.published(image)
         )
         for image in inputs.selection.images
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform as machine
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -124,7 +123,7 @@ class _Ground:
             offer = next((one for one in named if one.fits(checkout.wanted)), named[0])
         else:
             offer = choose_stack(checkout, list(offers))
-        inputs = prepare(invocation.project, invocation.lock, [offer.name])
+        inputs = prepare(invocation.project, invocation.lock, [offer.name]).on(invocation.platform)
         return cls(offer=offer, inputs=inputs, node=offers[offer].node)
 
     @property
@@ -156,10 +155,11 @@ def _offers(invocation: Invocation) -> Mapping[Offer, Image]:
     from hubstack.graph import resolve
     from hubstack.repository.project import find_offers
 
-    arch = "arm64" if machine.machine() in {"aarch64", "arm64"} else "amd64"
-    offers = find_offers(invocation.project, resolve(invocation.project), f"linux/{arch}")
+    offers = find_offers(invocation.project, resolve(invocation.project), invocation.platform)
     if not offers:
-        raise UsageError(f"the project has no stack for linux/{arch}", hint="`hubstack list` shows what there is.")
+        raise UsageError(
+            f"the project has no stack for {invocation.platform}", hint="`hubstack list` shows what there is."
+        )
     return offers
 
 

@@ -53,7 +53,7 @@ def command(invocation: Invocation, select: str, arguments: tuple[str, ...], por
     from hubstack.pipeline import prepare
     from hubstack.plan import Action
 
-    inputs = prepare(invocation.project, invocation.lock, [select])
+    inputs = prepare(invocation.project, invocation.lock, [select]).on(invocation.platform)
     node = _only(inputs, select)
     plan = inputs.plan(known(invocation, push=False))
     if plan.by_node[node].action is not Action.REUSE and not build(invocation, inputs, push=False, jobs=JOBS):

@@ -30,7 +30,7 @@ def command(invocation: Invocation, select: tuple[str, ...], as_json: bool) -> i
     from hubstack.pipeline import prepare
     from hubstack.plan import Action
 
-    inputs = prepare(invocation.project, invocation.lock, select)
+    inputs = prepare(invocation.project, invocation.lock, select).on(invocation.platform)
     plan = inputs.plan(known(invocation, push=False))
     missing = [node for node in inputs.selection.nodes if plan.by_node[node].action not in (Action.TEST, Action.REUSE)]
     if missing:

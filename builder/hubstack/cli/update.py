@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import date, datetime
+from functools import partial
 
 import click
 
@@ -17,18 +18,22 @@ from hubstack.cli.invocation import LOCK, Invocation, echo_json, examples, json_
         "hubstack update --only layer:dask       what one layer newly asks for; the rest stays",
         "hubstack update --only numpy            one package, in every layer that has it",
         "hubstack update --only epochs           let layers with `refresh:` be built again",
+        "hubstack update --only repositories     new commits of the repositories that stacks prebuild",
     ),
 )
 @click.option(
-    "--only", multiple=True, metavar="WHAT", help="python, images, epochs, PACKAGE or layer:NAME. Repeatable."
+    "--only",
+    multiple=True,
+    metavar="WHAT",
+    help="python, images, epochs, repositories, PACKAGE, layer:NAME or repository:STACK. Repeatable.",
 )
 @click.option("--today", metavar="DATE", type=click.DateTime(["%Y-%m-%d"]), help="For epochs, instead of the clock.")
 @json_option
 @click.pass_obj
 def command(invocation: Invocation, only: tuple[str, ...], today: datetime | None, as_json: bool) -> None:
-    """Refresh hubstack.lock: Python packages, upstream images, refresh epochs.
+    """Refresh hubstack.lock: Python packages, upstream images, refresh epochs, commits of prebuilt repositories.
 
-    The only verb that reads a clock or an index. Review the table that it prints, then commit the lock.
+    The only verb that reads a clock, an index or what a branch is now. Review the table that it prints, then commit the lock.
     """
     from hubstack import command as process
     from hubstack.graph import resolve
@@ -38,6 +43,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
     from hubstack.lock.update import Outside, update
     from hubstack.pipeline import demand
     from hubstack.reference import Digest, ImageRef
+    from hubstack.repository.checkout import find_commit
 
     path = invocation.root / LOCK
     old = load_lock(path.read_text(encoding="utf-8"), LOCK, edited=True) if path.exists() else Lock()
@@ -56,6 +62,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
             today=today.date() if today else date.today(),  # noqa: DTZ011, TID251 - the one verb that reads a clock
             run=process.output,
             resolve_image=resolve_image,
+            find_commit=partial(find_commit, ca_bundle=invocation.ca_bundle),
             env={**os.environ, **bundle},
             say=lambda text: click.echo(text, err=True),
         ),

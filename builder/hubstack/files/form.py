@@ -128,7 +128,7 @@ def _cut(data: dict[str, Any], path: Sequence[Key]) -> None:
     for step in path:
         if isinstance(value, dict) and step in value:
             owner, entry = value, step
-        elif not isinstance(value, list):
+        elif not isinstance(value, list) or isinstance(step, str):
             break
         value = value[step]
     owner.pop(str(entry), None)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import operator
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from hubstack.errors import Problem
 from hubstack.files.form import FileForm, filled
+from hubstack.files.policy import PolicyForm, make_policy
 from hubstack.files.scalar import Channel, Fault, Kind, Name, Some, Unique, choice, parse_image, scalar, text, unfit
+from hubstack.files.signing import SigningForm, signing_faults
 from hubstack.model import Layout, Settings
 from hubstack.reference import ImageRef
 from hubstack.spelling import quote
@@ -111,6 +115,14 @@ class SettingsForm(FileForm):
     channels: Unique[Channel] = Field(
         ("latest",), description="Movable tags that follow each stack's newest good images."
     )
+    policy: PolicyForm = Field(PolicyForm(), description="What layers may do, how large they may be, who owns them.")
+    signing: SigningForm | None = Field(
+        None,
+        description="Whose signatures images must have. Without it nothing is signed, but in CI (supply-chain.md).",
+    )
+
+    def faults(self, document: Document) -> Iterator[Problem]:
+        yield from signing_faults(self.signing, document.source)
 
 
 def parse_settings(document: Document) -> Settings:
@@ -123,5 +135,7 @@ def parse_settings(document: Document) -> Settings:
         base=form.base,
         platforms=form.platforms,
         channels=form.channels,
+        policy=make_policy(form.policy, document.source),
+        signing=None if form.signing is None else form.signing.record(document.source),
         source=document.source,
     )

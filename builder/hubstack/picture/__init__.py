@@ -156,6 +156,7 @@ def _row_text(row: _Row, project: Project, selection: Selection, *, nodes: bool)
     for name, variable in layer.variables.items():
         words.append(f"{name}={'|'.join(shown_values(variable, {node.values[name] for node in row.nodes}))}")
     words += [f"(copies from {enumerate_words(layer.copy_from, 'and')})"] if layer.copy_from else []
+    words += ["(repository)"] if layer.repository else []
     words += ["(draft)"] if layer.draft else []
     words += [f"[{len(stacks)} stacks]"] if len(stacks) > 1 else []
     images: dict[str, dict[str, None]] = {}

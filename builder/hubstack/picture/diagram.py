@@ -73,7 +73,8 @@ def layer_diagram(project: Project, graph: Graph, selection: Selection) -> Diagr
         needs |= {(one, node.layer): None for one in _requirements(project, graph, node)}
         copies |= {(one, node.layer): None for one in node.copies}
     for image in selection.images:
-        listed = [layer for layer in project.stacks[image.variant.stack].layers if layer in groups]
+        stack = project.stacks[image.variant.stack]
+        listed = [layer for layer in (*stack.layers, *([stack.name] if stack.repository else [])) if layer in groups]
         needs |= {(layer, _stack_key(image)): None for layer in listed}
     boxes = [_layer_box(project, name, found) for name, found in groups.items()]
     boxes += _stack_boxes(project, selection.images)
@@ -121,8 +122,14 @@ def _diagram(boxes: Iterable[Box], needs: Iterable[Edge], copies: Iterable[Edge]
 
 
 def _requirements(project: Project, graph: Graph, node: Node) -> Iterator[str]:
-    """Who stands for the layer's requirements in this node's image; its base, where it has none."""
+    """Who stands for the layer's requirements in this node's image; its base, where it has none.
+
+    A repository stands on all of a stack, and so on its topmost layer.
+    """
     below = [graph.nodes[one].layer for one in graph.lineage[node.id][:-1]]
+    if project.layers[node.layer].repository is not None:
+        yield below[-1]
+        return
     required = project.layers[node.layer].requires
     for name in required:
         providers = [layer for layer in below if name in project.layers[layer].provides]
