@@ -66,7 +66,7 @@ def complaint(done: Done) -> str:
 def test_help_names_every_verb_and_the_exit_codes(words: list[str]) -> None:
     done = run(*words, folder=SMALL)
     assert done.code == 0
-    assert re.findall(r"^  (\w+)  ", done.out.partition("Commands:")[2], re.MULTILINE) == list(VERBS)
+    assert re.findall(r"^  (\w+)  ", done.out.partition("Look:")[2], re.MULTILINE) == list(VERBS)
     assert "\n  Examples:\n    hubstack check  " in done.out
     assert "Exit codes: 0 done; 1 " in done.out
 

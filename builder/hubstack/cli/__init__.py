@@ -22,39 +22,52 @@ import click
 if TYPE_CHECKING:
     from hubstack.errors import HubstackError
 
-VERBS: Mapping[str, str] = {  # verb → what `hubstack --help` says of it; each stands in cli/<verb>.py
-    "check": "Everything that can be wrong without an engine; all faults at once.",
-    "list": "Stacks, variants, layers, variables and hubs.",
-    "graph": "The graph as text, Mermaid, SVG or JSON.",
-    "render": "The Dockerfiles exactly as they will be built.",
-    "plan": "What a build would do, and why.",
-    "build": "Plan, build, test and push.",
-    "publish": "Names, channels and ConfigMaps for what is built; builds nothing.",
-    "test": "Run the layers' tests in images that are built.",
-    "run": "JupyterLab, or a command, in an image.",
-    "profiles": "The hubs' ConfigMaps.",
-    "deliver": "Bring ConfigMaps into a GitOps repository.",
-    "compose": "An image of any layers, put together instead of built.",
-    "hub": "A folder with all that a GitOps repository needs for a hub.",
-    "preview": "A hub on this machine: the launcher, and servers on the local engine.",
-    "repo": "An image of a repository, on top of a stack.",
-    "site": "A static catalogue of the images.",
-    "where": "Which images have a package.",
-    "why": "What a fingerprint is made of, or what changed it.",
-    "review": "What a change costs, and whom it touches.",
-    "owners": "CODEOWNERS, from the layers and the policy.",
-    "update": "Refresh hubstack.lock: the only verb that reads a clock or an index.",
-    "init": "A project of one's own, with its workflows.",
-    "new": "A layer, a stack or a repository to start from.",
-    "import": "Layers proposed from what exists: images, Dockerfiles, environments.",
-    "matrix": "What is to be built, as waves of CI jobs.",
-    "export": "The plan for other engines: bake, Argo Workflows.",
-    "simulate": "The scheduler on made-up trees: makespan beside its lower bound.",
-    "attest": "Bills of materials, provenance and signatures of what is published.",
-    "verify": "Whether images are signed by whom the project trusts.",
-    "prune": "What no hub, server or run needs any more.",
-    "schema": "JSON Schemas for editors.",
+SECTIONS: Mapping[str, Mapping[str, str]] = {  # what `hubstack --help` says of each verb; each stands in cli/<verb>.py
+    "Look": {
+        "check": "Everything that can be wrong without an engine; all faults at once.",
+        "list": "Stacks, variants, layers, variables and hubs.",
+        "graph": "The graph as text, Mermaid, SVG or JSON.",
+        "render": "The Dockerfiles exactly as they will be built.",
+        "plan": "What a build would do, and why.",
+        "why": "What a fingerprint is made of, or what changed it.",
+        "review": "What a change costs, and whom it touches.",
+        "where": "Which images have a package.",
+    },
+    "Build": {
+        "build": "Plan, build, test and push.",
+        "test": "Run the layers' tests in images that are built.",
+        "run": "JupyterLab, or a command, in an image.",
+        "repo": "An image of a repository, on top of a stack.",
+        "compose": "An image of any layers, put together instead of built.",
+    },
+    "Publish": {
+        "publish": "Names, channels and ConfigMaps for what is built; builds nothing.",
+        "profiles": "The hubs' ConfigMaps.",
+        "deliver": "Bring ConfigMaps into a GitOps repository.",
+        "hub": "A folder with all that a GitOps repository needs for a hub.",
+        "site": "A static catalogue of the images.",
+        "preview": "A hub on this machine: the launcher, and servers on the local engine.",
+    },
+    "Write": {
+        "init": "A project of one's own, with its workflows.",
+        "new": "A layer, a stack or a repository to start from.",
+        "import": "Layers proposed from what exists: images, Dockerfiles, environments.",
+        "update": "Refresh hubstack.lock; no other verb looks into an index.",
+        "owners": "CODEOWNERS, from the layers and the policy.",
+        "schema": "JSON Schemas for editors.",
+    },
+    "CI and other engines": {
+        "matrix": "What is to be built, as waves of CI jobs.",
+        "export": "The plan for other engines: bake, Argo Workflows.",
+        "simulate": "The scheduler on made-up trees: makespan beside its lower bound.",
+    },
+    "The registry": {
+        "attest": "Bills of materials, provenance and signatures of what is published.",
+        "verify": "Whether images are signed by whom the project trusts.",
+        "prune": "What no hub, server or run needs any more.",
+    },
 }
+VERBS: Mapping[str, str] = {verb: text for verbs in SECTIONS.values() for verb, text in verbs.items()}
 _THE_MACHINE_S = {  # faults that are no bugs of ours: a full or broken disk, a path that can't be written
     errno.EACCES,
     errno.EDQUOT,
@@ -102,8 +115,9 @@ class Verbs(click.Group):
             ctx.exit(141)  # as a shell says of who died by SIGPIPE
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([*VERBS.items()])
+        for section, verbs in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([*verbs.items()], col_max=12)
 
 
 _HELP = """\
