@@ -54,6 +54,7 @@ class Site:
     folder: Path
     fake: FakeRegistry
     engine: FakeEngine
+    today: str = "2026-11-21"
     sleep: Callable[[float], object] = field(default_factory=lambda: FakeTime().sleep)
     clients: list[Registry] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
@@ -111,6 +112,7 @@ class Site:
             publisher=Publisher(registry=registry, names=names) if push else None,
             on_event=self._keep,
             cancel=threading.Event(),
+            today=self.today,
         )
         try:
             with self.store.lock():

@@ -47,6 +47,7 @@ class Builder:
     publisher: Publisher | None
     on_event: Callable[[Event], None]
     cancel: threading.Event
+    today: str  # the day in UTC, for records
     ca_bundle: Path | None = None  # for git; the engine has its own
     _digests: dict[str, Digest] = field(default_factory=dict)  # of nodes that this run has made or found
     _turns: dict[Fingerprint, threading.Lock] = field(default_factory=dict)
@@ -205,6 +206,7 @@ class Builder:
             size_bytes=size_bytes(manifest),
             versions=contents.versions,
             packages=contents.packages,
+            built=self.today,
         )
 
     def _ref(self, node: Node, digest: Digest) -> ImageRef:

@@ -25,6 +25,7 @@ class Record:
     size_bytes: int  # compressed filesystem layers, those below included
     versions: Mapping[str, str] = field(default_factory=dict)  # as the layers' ``versions`` ask for them
     packages: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # package manager → name → version
+    built: str = ""  # the day in UTC, as 2026-11-21; in no image, for that would be another one each day
     previous: str = ""  # the fingerprint of the image that the registry remembered before; of what people can choose
 
 
@@ -39,6 +40,7 @@ def record_json(record: Record) -> dict[str, Any]:
         "size_bytes": record.size_bytes,
         "versions": dict(record.versions),
         "packages": {manager: dict(packages) for manager, packages in record.packages.items()},
+        **({"built": record.built} if record.built else {}),
         **({"previous": record.previous} if record.previous else {}),
     }
 
@@ -61,5 +63,6 @@ def _record(data: Any) -> Record:
         size_bytes=data["size_bytes"],
         versions=data["versions"],
         packages=data["packages"],
+        built=data.get("built", ""),
         previous=data.get("previous", ""),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -100,6 +101,13 @@ def test_an_images_page_says_what_there_is_to_know(site: Path, published: Market
     assert image["ref"] == (
         f"{registry.host}/x/scipy:default-{str(image['fingerprint'])[:12]}@{registry.repository('x/scipy').tags['default-latest']}"
     )
+
+
+def test_it_says_on_which_day_it_was_built(site: Path) -> None:
+    built = data(site)["images/scipy/default.html"]["built"]
+    assert datetime.now(UTC).date() - date.fromisoformat(built) <= timedelta(days=1)
+    assert f"Built{built}" in pages(site)["images/scipy/default.html"].all("main")[0].text
+    assert f"built {built}" in pages(site)["index.html"].all("main")[0].text
 
 
 def test_a_hub_that_offers_it_has_a_link_that_opens_the_launcher_with_it(site: Path) -> None:

@@ -78,7 +78,7 @@ class Entry:
 
     @property
     def as_of(self) -> str:
-        """The newest epoch of its layers: packages that nobody pins are as they were that day. No build has a date."""
+        """The newest epoch of its layers: packages that nobody pins are as they were that day."""
         return max((one.epoch for one in self.layers), default="")
 
 

@@ -155,6 +155,7 @@ def _json(entry: Entry) -> dict[str, Any]:
         "platforms": list(entry.platforms),
         "fingerprint": record.fingerprint if record else None,
         "size_bytes": record.size_bytes if record else None,
+        "built": (record.built or None) if record else None,
         "as_of": entry.as_of or None,
         "versions": dict(record.versions) if record else {},
         "layers": [{"layer": one.layer, "epoch": one.epoch or None} for one in entry.layers],

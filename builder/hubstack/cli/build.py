@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,6 +209,7 @@ def build(
             on_event=stream,
             cancel=threading.Event(),
             ca_bundle=invocation.ca_bundle,
+            today=datetime.now(UTC).date().isoformat(),  # noqa: TID251 - for people who read records; nothing is decided by it
         )
         before = last_records(inputs, plan, there)
         outcomes = worker.run(plan, jobs=jobs, fail_fast=fail_fast)
