@@ -53,6 +53,24 @@ def test_again_and_in_another_order_it_is_the_same_image(
     assert registry.tags(settled.prefix.child("build")) == before
 
 
+def test_a_changed_test_is_run_again_and_what_fails_is_not_marked(settled: Work, composed: dict[str, object]) -> None:
+    settled.edit("layers/editor/layer.yaml", "ed --version", "grep -q nothing /etc/passwd")
+    done = settled.run("compose", *LAYERS, "--push", code=1)
+    assert "editor" in done.stderr
+    settled.edit("layers/editor/layer.yaml", "grep -q nothing", "grep -q jovyan")
+    again = json.loads(settled.run("compose", *LAYERS, "--push", "--json").stdout)
+    assert again["ref"] == composed["ref"]
+    assert "size_bytes" in again  # it was put together once more, and tested
+    assert "size_bytes" not in json.loads(settled.run("compose", *LAYERS, "--push", "--json").stdout)
+
+
+def test_a_project_whose_images_are_signed_is_refused(settled: Work) -> None:
+    settings = (settled.folder / "hubstack.yaml").read_text()
+    settled.write("hubstack.yaml", f"{settings}signing: {{key: cosign.pub}}\n")
+    done = settled.run("compose", "hello", "numbers", "--push", code=2)
+    assert "compose can't sign" in done.stderr
+
+
 def test_without_push_it_is_only_worked_out(settled: Work, registry: Registry) -> None:
     repository = settled.prefix.child("composed")
     before = registry.tags(repository)

@@ -38,6 +38,11 @@ def accounts(names: Sequence[str]) -> bytes:
     return b"".join(f"{name}:x:{ids[name]}:{ids[name]}::/:/bin/sh\n".encode() for name in sorted(names))
 
 
+def ranges(names: Sequence[str]) -> bytes:
+    starts = {name: 100_000 * (1 + number) for number, name in enumerate(["apt", "bash", "cron", "dash", "ed", "file"])}
+    return b"".join(f"{name}:{starts[name]}:65536\n".encode() for name in sorted(names))
+
+
 def questions(names: Sequence[str]) -> bytes:
     return b"".join(f"Name: {name}/q\nTemplate: {name}/q\nOwners: {name}\n\n".encode() for name in sorted(names))
 
@@ -53,7 +58,7 @@ def triples(names: Sequence[str]) -> bytes:
 TABLES: list[tuple[str, Callable[[Sequence[str]], bytes]]] = [
     (STATUS, packages),
     ("etc/passwd", accounts),
-    ("etc/subuid", accounts),
+    ("etc/subuid", ranges),
     ("etc/shells", lines),
     ("var/lib/dpkg/diversions", triples),
     ("var/lib/dpkg/triggers/File", lines),
@@ -119,6 +124,34 @@ def test_one_number_for_two_accounts_clashes() -> None:
     a, b = base + b"cron:x:100:100::/:/bin/sh\n", base + b"sshd:x:100:100::/:/bin/sh\n"
     with pytest.raises(Clash, match="the user id 100 to cron and to sshd"):
         merger("etc/passwd")(sides(base, a, b))
+
+
+def test_ranges_of_ids_that_overlap_clash_and_one_name_may_have_several() -> None:
+    merge = merger("etc/subuid")
+    with pytest.raises(Clash, match="gives ids of a:100000:65536 to b:100000:65536, too") as caught:
+        merge(sides(b"", b"a:100000:65536\n", b"b:100000:65536\n"))
+    assert set(caught.value.versions) == {0, 1}
+    assert merge(sides(b"a:1:2\na:8:2\n", b"a:1:2\na:8:2\nb:20:2\n", b"a:1:2\na:8:2\n")) == b"a:1:2\na:8:2\nb:20:2\n"
+
+
+def test_a_password_and_none_clash() -> None:
+    with pytest.raises(Clash, match="says '' and '!' of cron"):
+        merger("etc/shadow")(sides(b"", b"cron:!:1:::::\n", b"cron::1:::::\n"))
+
+
+@pytest.mark.parametrize(
+    ("path", "one", "two"),
+    [
+        ("var/lib/dpkg/statoverride", b"root root 4755 /bin/x\n", b"root adm 755 /bin/x\n"),
+        ("var/lib/ucf/hashfile", b"aa  /etc/x\n", b"bb  /etc/x\n"),
+        ("var/lib/ucf/registry", b"a /etc/x\n", b"b /etc/x\n"),
+        ("var/lib/dpkg/diversions", b"/bin/x\n/bin/x.a\na\n", b"/bin/x\n/bin/x.b\nb\n"),
+    ],
+)
+def test_a_path_of_which_two_parts_say_different_things_clashes(path: str, one: bytes, two: bytes) -> None:
+    with pytest.raises(Clash, match="different things of /"):
+        merger(path)(sides(b"", one, two))
+    assert merger(path)(sides(b"", one, one)) == one
 
 
 def test_members_of_a_group_are_joined() -> None:

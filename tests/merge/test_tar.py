@@ -5,14 +5,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import tarfile
 from collections.abc import Mapping
 
 import pytest
 from hubstack.errors import EngineError
-from hubstack.merge.entry import GONE, Entry, Index, Kind, file_entry, overlay
+from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, overlay
 from hubstack.merge.filesystem import write_layer
+from hubstack.merge.shelf import index_json, parse_index
 from hubstack.merge.tar import read_blob
+from hubstack.oci import canonical_json
+from hubstack.reference import Digest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,13 +92,53 @@ def test_a_big_number_is_read() -> None:
     assert read(blob((info, data))).entries["big"].uid == 1 << 40
 
 
-def test_opaque_folders_and_broken_blobs_are_refused() -> None:
-    with pytest.raises(EngineError, match="folder is opaque"):
-        read(blob(member("folder/.wh..wh..opq")))
-    whole = gzip.compress(blob(member("file", content=bytes(5000))))
-    for broken in (whole[:-20], b"\x1f\x8bnonsense", b"text" * 300):
-        with pytest.raises(EngineError):
-            read(broken)
+def test_a_folder_made_anew_hides_what_was_in_it_wherever_its_whiteout_stands() -> None:
+    mark, folder = member(".wh.folder"), member("folder", tarfile.DIRTYPE)
+    made = read(blob(mark, folder, member("folder/new")))
+    assert made == read(blob(folder, mark, member("folder/new")))
+    assert made.entries["folder"] == Entry(kind=Kind.DIRECTORY, mode=0o640, content=OPAQUE)
+    assert made == read(blob(folder, member("folder/.wh..wh..opq"), member("folder/new")))
+    below = Index(entries={"folder": Entry(kind=Kind.DIRECTORY), "folder/old": file_entry(b"")})
+    assert set(overlay(below, made).entries) == {"folder", "folder/new"}
+    twice = overlay(read(blob(mark)), read(blob(folder)))  # a node of two filesystem layers
+    assert twice.entries["folder"].content == OPAQUE
+
+
+def test_a_file_made_anew_is_there() -> None:
+    assert read(blob(member("file", content=b"x"), member(".wh.file"))).entries["file"].kind is Kind.FILE
+
+
+def test_a_hard_link_to_a_hard_link() -> None:
+    links = member("a", tarfile.LNKTYPE, "b"), member("b", tarfile.LNKTYPE, "c"), member("c", content=b"x")
+    assert read(blob(*links)).entries["a"] == file_entry(b"x", mode=0o640)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"\x1f\x8bnonsense",
+        b"text" * 300,
+        gzip.compress(blob(member("file", content=bytes(5000))))[:-20],
+        blob(member("link", tarfile.LNKTYPE, "in/another/blob")),
+        blob(member("../out")),
+        blob(member("sparse", tarfile.GNUTYPE_SPARSE)),
+        blob(member(".wh..wh..opq")),
+    ],
+)
+def test_what_can_not_be_read_is_refused(broken: bytes) -> None:
+    with pytest.raises(EngineError, match="can't be read"):
+        read(broken)
+
+
+def test_an_index_comes_back_from_its_record_whatever_bytes_names_and_attributes_hold() -> None:
+    entry = file_entry(b"", xattrs=(("security.capability", "\x01\udcc0"),))
+    index = Index(
+        entries={"\udcff": entry, "d": Entry(kind=Kind.DIRECTORY, content=OPAQUE)}, contents={"etc/shells": b"\xff"}
+    )
+    digest = Digest("sha256:" + "0" * 64)
+    stored = json.loads(canonical_json(index_json(index, digest)))
+    assert parse_index(stored, digest) == index
+    assert parse_index(stored | {"format": 1}, digest) is None
 
 
 def test_what_is_written_is_read_again() -> None:

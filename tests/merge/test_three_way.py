@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from hubstack.merge.assembly import Built, assemble
 from hubstack.merge.config import merge_configs
-from hubstack.merge.conflict import MergeConflict
+from hubstack.merge.conflict import Conflict, MergeConflict
 from hubstack.merge.debian import breaches, compare_versions
-from hubstack.merge.entry import GONE, Entry, Index, Kind, file_entry
-from hubstack.merge.interest import TRIGGERS
+from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry
+from hubstack.merge.interest import TRIGGERS, declared
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.three_way import Merged, Part, merge
+from hubstack.model import Kind as LayerKind
+from hubstack.model import Layer
+from hubstack.source import Source
 
 FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)
 Content = bytes | Entry
@@ -201,6 +204,139 @@ def test_configs() -> None:
         "one and two: set Cmd to ['lab'] and ['sh']",
         "two and x: set the variable A to '3' and '2'",
     ]
+
+
+def test_variables_that_are_lists_and_those_that_name_one_place() -> None:
+    base = {"Env": ["PATH=/bin:/sbin", "BROWSERS_PATH=/a"]}
+
+    def found(*envs: list[str]) -> tuple[list[str], list[Conflict]]:
+        merged, conflicts = merge_configs(base, [(str(number), {"Env": env}) for number, env in enumerate(envs)])
+        return merged["Env"], conflicts
+
+    assert found(["PATH=/only", "BROWSERS_PATH=/a"], base["Env"]) == (["PATH=/only", "BROWSERS_PATH=/a"], [])
+    for one, two in (("PATH=/only", "PATH=/x:/bin:/sbin"), ("BROWSERS_PATH=/b", "BROWSERS_PATH=/c")):
+        assert len(found([one], [two])[1]) == 1
+    assert found(["PATH=/bin:/sbin"], ["PATH=/bin:/sbin", "BROWSERS_PATH=/a"]) == (
+        ["PATH=/bin:/sbin"],
+        [],
+    )  # one has it out
+
+
+def test_one_parts_command_is_not_for_anothers_entrypoint() -> None:
+    _, conflicts = merge_configs({}, [("a", {"Entrypoint": ["tini"]}), ("b", {"Cmd": ["lab"]})])
+    assert [str(one) for one in conflicts] == ["a and b: set Entrypoint (a) and Cmd (b), which belong together"]
+    assert merge_configs({}, [("a", {"Entrypoint": ["tini"], "Cmd": ["lab"]}), ("b", {})])[1] == []
+
+
+def refused(base: Mapping[str, Content], one: Mapping[str, Content], two: Mapping[str, Content]) -> list[str]:
+    """What is said of layers ``a`` and ``b``; the same whichever is the bigger one."""
+    said = []
+    for size in (1, 3):
+        built = {"base": node("base", base), "a": node("a", one, size), "b": node("b", two, 2)}
+        said.append(sorted(str(one) for one in assemble([("base", "a"), ("base", "b")], built).conflicts))
+    assert said[0] == said[1]
+    return said[0]
+
+
+DIVERSION = b"/bin/x\n/bin/x.real\na-guard\n"
+
+
+@pytest.mark.parametrize("path", ["usr/bin/x", "usr/bin/x.real"])
+def test_a_diversion_of_what_another_part_has(path: str) -> None:
+    base: Mapping[str, Content] = {"bin": Entry(kind=Kind.LINK, content="usr/bin"), "var/lib/dpkg/diversions": b""}
+    (said,) = refused(base, {"var/lib/dpkg/diversions": DIVERSION}, {path: b"x"})
+    assert said == f"a and b: /{path} is in b, and diverted by a-guard of a (/bin/x to /bin/x.real)"
+    assert refused(base, {"var/lib/dpkg/diversions": DIVERSION, path: b"x"}, {"usr/bin/y": b"y"}) == []
+    same = {"var/lib/dpkg/diversions": DIVERSION, path: b"x"}  # as libreadline of Debian 13 has in both
+    assert refused(base, same, {**same, "usr/bin/y": b"y"}) == []
+
+
+def test_files_of_a_number_that_another_part_gives_to_a_name() -> None:
+    base, more = b"root:x:0:0::/:/bin/sh\n", b"root:x:0:0::/:/bin/sh\ncron:x:100:0::/:/bin/sh\n"
+    theirs = file_entry(b"", uid=100)
+    assert refused({"etc/passwd": base}, {"etc/passwd": more}, {"srv/x": theirs}) == [
+        "b and a: /srv/x has the user id 100, which a gives to cron"
+    ]
+    assert refused({"etc/passwd": base}, {"etc/passwd": more}, {"etc/passwd": more, "srv/x": theirs}) == []
+    assert refused({"etc/passwd": base, "srv/x": theirs}, {"etc/passwd": more}, {"srv/x": theirs}) == []
+
+
+def test_bytecode_is_of_the_part_that_has_the_module() -> None:
+    base: Mapping[str, Content] = {"lib/m.py": b"1"}
+    pyc = "lib/__pycache__/m.cpython-313.pyc"
+    assert refused(base, {"lib/m.py": b"2", pyc: b"2"}, {pyc.replace(".pyc", ".opt-1.pyc"): b"1"}) == [
+        "a and b: /lib/m.py is of a, and its bytecode of b, which has another"
+    ]
+    assert refused(base, {"lib/m.py": b"2", pyc: b"2"}, {"lib/m.py": b"2", pyc: b"2"}) == []
+    assert refused(base, {pyc: b"1"}, {"lib/other.py": b""}) == []
+
+
+def test_what_layers_say_of_each_other() -> None:
+    def layer(name: str, **fields: Any) -> Layer:
+        return Layer(name=name, kind=LayerKind.LAYER, summary="", source=Source(path=""), **fields)
+
+    layers = {one.name: one for one in (layer("base"), layer("a", after=("mta",)), layer("b", provides=("mta",)))}
+    assert [str(one) for one in declared(layers, [["base", "a"], ["base", "b"]])] == [
+        "a and b: a says that it stands after b"
+    ]
+    assert [*declared(layers, [["base", "b", "a"]])] == []
+    layers["b"] = layer("b", conflicts=("a",))
+    assert [str(one) for one in declared(layers, [["base", "a"], ["base", "b"]])] == [
+        "b and a: b says that it conflicts with a"
+    ]
+
+
+def test_plug_ins_and_their_host() -> None:
+    host = {"var/lib/emacsen-common/state/flavor/installed/emacs": b""}
+    plugin = {"usr/lib/emacsen-common/packages/install/elpa-x": b""}
+    (said,) = refused({}, host, plugin)
+    assert said == (
+        "a and b: /usr/lib/emacsen-common/packages/install/elpa-x is of b, and a has an Emacs, which has to be told of its "
+        "plug-ins"
+    )
+    assert refused({}, {**host, **plugin}, {**host, **plugin}) == []
+
+
+def test_a_trigger_at_a_path_behind_a_link() -> None:
+    base: Mapping[str, Content] = {"lib": Entry(kind=Kind.LINK, content="usr/lib"), TRIGGERS: b""}
+    (said,) = refused(base, {TRIGGERS: b"/lib/x tool\n"}, {"usr/lib/x/y": b""})
+    assert "watched by tool of a" in said
+
+
+def test_a_package_asked_for_by_name_where_nothing_is_automatic() -> None:
+    """`b` has no word on it in extended_states: that is how apt writes "by name"."""
+    states = "var/lib/apt/extended_states"
+    auto = b"Package: ed\nArchitecture: all\nAuto-Installed: 1\n\n"
+    both = {STATUS: packages(ed="")}
+    found = merged({STATUS: packages()}, {**both, states: auto}, both)
+    assert found.index.contents[states] == b""
+    assert found.written[states] == file_entry(b"")
+    alone = merged({STATUS: packages()}, {**both, states: auto}, {STATUS: packages(cron="")})
+    assert states not in alone.written
+
+
+def test_an_icon_cache_that_knows_of_one_part_only_is_dropped() -> None:
+    cache = "usr/share/icons/hicolor/icon-theme.cache"
+    assert merged({}, {cache: b"1"}, {"usr/share/icons/hicolor/x.svg": b""}).written == {cache: GONE}
+    assert merged({}, {cache: b"1"}, {cache: b"2"}).written == {cache: GONE}
+    assert merged({}, {cache: b"1"}, {"usr/share/icons/other/x.svg": b""}).written == {}
+
+
+def test_alternatives_are_no_noise() -> None:
+    path = "var/lib/dpkg/alternatives/libmpi.so.4"
+    assert said(merged({}, {path: b"1"}, {path: b"2"})) == [f"part0 and part1: /{path} has different contents"]
+
+
+def test_a_folder_that_one_has_made_anew_and_another_has_files_in() -> None:
+    anew = Entry(kind=Kind.DIRECTORY, mode=0o755, content=OPAQUE)
+    (conflict,) = refused({"d": FOLDER, "d/old": b""}, {"d": anew}, {"d/new": b""})
+    assert conflict.endswith("and the other has removed or replaced it")
+    assert refused({"d": FOLDER, "d/old": b""}, {"d": anew}, {"d": FOLDER}) == []
+
+
+def test_a_device_that_a_part_above_repeats_is_refused_not_written_as_a_file() -> None:
+    was, pipe = Entry(kind=Kind.DEVICE, content="p 0:0"), Entry(kind=Kind.DEVICE, content="p 0:0", mode=0o600)
+    assert len(said(merged({"p": was}, {"p": pipe}, {"p": was}))) == 1
 
 
 def test_versions_of_debian() -> None:

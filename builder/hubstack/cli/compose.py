@@ -12,6 +12,7 @@ from hubstack.errors import UsageError
 if TYPE_CHECKING:
     from hubstack.merge.compose import Composed
     from hubstack.merge.shelf import Shelf
+    from hubstack.model import Layer
     from hubstack.pipeline import Inputs
     from hubstack.reference import Digest, ImageRef
 
@@ -41,11 +42,16 @@ def command(invocation: Invocation, layers: tuple[str, ...], push: bool, as_json
     inputs = prepare(invocation.project, invocation.lock, [f"layer:{name}" for name in dict.fromkeys(layers)])
     if len(invocation.project.settings.platforms) > 1:
         raise UsageError("compose puts together images of one platform", hint="hubstack.yaml names several.")
+    if push and invocation.project.settings.signing is not None:
+        hint = "Make a stack of these layers, which is signed as it is built."
+        raise UsageError("this project's images are signed, and compose can't sign", hint=hint)
     registry = invocation.connect(publish=push)
     known = Remote(registry=registry, names=invocation.names)
     shelf = Shelf(registry=registry, names=invocation.names, store=invocation.store, write=push)
-    ref = invocation.names.published(COMPOSED, _tag(layers), identity(inputs, inputs.selection.nodes))
-    if push and (there := registry.head(ref)) is not None:
+    fingerprint = identity(inputs, inputs.selection.nodes)
+    ref = invocation.names.published(COMPOSED, _tag(layers), fingerprint)
+    tested = invocation.names.tested(fingerprint, _tests(inputs))
+    if push and (there := registry.head(ref)) is not None and registry.head(tested) == there:
         _show(ref.with_digest(there), None, as_json=as_json)
         return 0
     plan = inputs.plan(known)
@@ -71,21 +77,31 @@ def _tag(layers: tuple[str, ...]) -> str:
     return "-".join(sorted(set(layers)))[:100]
 
 
+def _layers(inputs: Inputs) -> list[Layer]:
+    """All that the image is made of, in build order."""
+    made_of = {node for top in inputs.selection.nodes for node in inputs.graph.lineage[top]}
+    return [inputs.project.layers[node.layer] for node in inputs.graph.nodes.values() if node.id in made_of]
+
+
+def _tests(inputs: Inputs) -> str:
+    from hubstack.fingerprint import HARNESS, test_fingerprint
+
+    return test_fingerprint(_layers(inputs), True, HARNESS)
+
+
 def _push(invocation: Invocation, inputs: Inputs, composed: Composed, shelf: Shelf) -> Digest:
     """Raises ImageTestFailed where a test of one of the layers fails."""
-    from hubstack.fingerprint import HARNESS, test_fingerprint
     from hubstack.merge.compose import push
     from hubstack.verify import run_tests
 
     engine = invocation.engine()
     engine.check()
-    layers = [inputs.project.layers[inputs.graph.nodes[node].layer] for node in composed.assembled.nodes]
 
     def test(digest: Digest) -> None:
         image = engine.pull(shelf.names.build.with_digest(digest))
-        run_tests(engine, image, layers, hub_test=True, node=COMPOSED)
+        run_tests(engine, image, _layers(inputs), hub_test=True, node=COMPOSED)
 
-    return push(composed, shelf, test, test_fingerprint(layers, True, HARNESS))
+    return push(composed, shelf, test, _tests(inputs))
 
 
 def _show(ref: ImageRef, composed: Composed | None, *, as_json: bool) -> None:

@@ -17,7 +17,8 @@ from hubstack.merge.debian import breaches
 from hubstack.merge.entry import Entry, Index, overlay
 from hubstack.merge.interest import interests
 from hubstack.merge.mergers import STATUS
-from hubstack.merge.python import clashes
+from hubstack.merge.owner import strangers
+from hubstack.merge.python import clashes, stale
 from hubstack.merge.three_way import Part, merge
 
 
@@ -111,7 +112,13 @@ def _branch(base: Index, node: str, lines: Sequence[tuple[str, ...]], built: Map
 def _between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]:
     """What no path shows: packages that exclude each other, or act on each other."""
     indexes = {part.name: part.index for part in parts}
-    return [*interests(base, indexes), *clashes(base, indexes), *_breaches(base, parts, merged)]
+    return [
+        *interests(base, indexes),
+        *clashes(base, indexes),
+        *stale(base, indexes),
+        *strangers(base, indexes),
+        *_breaches(base, parts, merged),
+    ]
 
 
 def _breaches(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]:

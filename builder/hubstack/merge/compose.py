@@ -6,7 +6,7 @@ The order is that of every published thing: blobs, manifest by digest, tests, an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,8 +15,9 @@ from typing import Any
 from hubstack.buildx import SOURCE_DATE_EPOCH
 from hubstack.errors import UsageError
 from hubstack.merge.assembly import Assembled, Built, assemble
-from hubstack.merge.conflict import MergeConflict
+from hubstack.merge.conflict import Conflict, MergeConflict
 from hubstack.merge.filesystem import write_layer
+from hubstack.merge.interest import declared
 from hubstack.merge.shelf import Shelf
 from hubstack.names import FINGERPRINT_LABEL
 from hubstack.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor, Manifest, canonical_json, digest_of
@@ -24,7 +25,7 @@ from hubstack.pipeline import Inputs
 from hubstack.plan import Plan
 from hubstack.reference import Digest, Fingerprint
 
-FORMAT = 1  # raised when the same nodes give another image
+FORMAT = 2  # raised when the same nodes give another image
 MOST_LAYERS = 100  # runtimes stop at 127 (overlayfs's mount options are one page long)
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _CREATED = "2026-01-01T00:00:00Z"  # SOURCE_DATE_EPOCH
@@ -56,10 +57,14 @@ def compose(inputs: Inputs, plan: Plan, shelf: Shelf) -> Composed:
     manifests = _manifests(inputs, plan, shelf, lines)
     built = _shelved(inputs, shelf, lines, manifests)
     assembled = assemble(lines, built)
-    if assembled.conflicts:
-        raise MergeConflict(assembled.conflicts)
+    if conflicts := (*_declared(inputs, lines), *assembled.conflicts):
+        raise MergeConflict(conflicts)
     fingerprint = identity(inputs, tops)
     return _image(assembled, fingerprint, manifests, _below(lines), shelf)
+
+
+def _declared(inputs: Inputs, lines: Sequence[Sequence[str]]) -> Iterator[Conflict]:
+    return declared(inputs.project.layers, [[inputs.graph.nodes[node].layer for node in line] for line in lines])
 
 
 def _manifests(inputs: Inputs, plan: Plan, shelf: Shelf, lines: Sequence[Sequence[str]]) -> Mapping[str, Manifest]:

@@ -12,7 +12,37 @@ from typing import Any
 from hubstack.merge.conflict import Conflict
 
 _SETS = ("ExposedPorts", "Volumes")
-_SINGLE = ("User", "WorkingDir", "Entrypoint", "Cmd", "Shell", "Healthcheck", "StopSignal", "ArgsEscaped")
+_SINGLE = ("User", "WorkingDir", "Entrypoint", "Cmd", "Shell", "Healthcheck", "StopSignal", "ArgsEscaped", "OnBuild")
+_FOLDERS = frozenset(
+    [
+        "PATH",
+        "MANPATH",
+        "INFOPATH",
+        "LD_LIBRARY_PATH",
+        "LIBRARY_PATH",
+        "CPATH",
+        "C_INCLUDE_PATH",
+        "CPLUS_INCLUDE_PATH",
+        "PKG_CONFIG_PATH",
+        "ACLOCAL_PATH",
+        "CMAKE_PREFIX_PATH",
+        "CLASSPATH",
+        "GI_TYPELIB_PATH",
+        "GOPATH",
+        "JULIA_DEPOT_PATH",
+        "JULIA_LOAD_PATH",
+        "JUPYTER_CONFIG_PATH",
+        "JUPYTER_PATH",
+        "NODE_PATH",
+        "OCTAVE_PATH",
+        "PERL5LIB",
+        "PYTHONPATH",
+        "R_LIBS",
+        "R_LIBS_SITE",
+        "XDG_CONFIG_DIRS",
+        "XDG_DATA_DIRS",
+    ]
+)  # others that end in PATH name one place: PLAYWRIGHT_BROWSERS_PATH, say
 _OURS = "io.github.hubstack."  # labels that say of a node what it is
 
 
@@ -30,11 +60,22 @@ def merge_configs(
     for name in _SINGLE:
         value = _one(name, base.get(name), [(part, config.get(name)) for part, config in parts], conflicts)
         merged |= {name: value} if value not in (None, "", []) else {}
+    conflicts += _mixed(base, parts)
     labels = _texts("label", _labels(base), [(part, _labels(config)) for part, config in parts], conflicts)
     merged |= {"Labels": dict(sorted(labels.items()))} if labels else {}
     env = _texts("variable", _env(base), [(part, _env(config)) for part, config in parts], conflicts)
     merged["Env"] = [f"{name}={value}" for name, value in env.items()]
     return merged, conflicts
+
+
+def _mixed(base: Mapping[str, Any], parts: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Conflict]:
+    """A command is for its entrypoint: not one part's for another's."""
+    starts = [name for name, config in parts if config.get("Entrypoint") != base.get("Entrypoint")]
+    runs = [name for name, config in parts if config.get("Cmd") != base.get("Cmd")]
+    if not starts or not runs or starts == runs:
+        return []
+    what = f"set Entrypoint ({', '.join(starts)}) and Cmd ({', '.join(runs)}), which belong together"
+    return [Conflict(parts=tuple(dict.fromkeys((*starts, *runs))), path="", what=what)]
 
 
 def _one(what: str, was: Any, values: Sequence[tuple[str, Any]], conflicts: list[Conflict]) -> Any:
@@ -53,13 +94,20 @@ def _texts(
     merged: dict[str, str] = {}
     for name in dict.fromkeys(name for one in (base, *(texts for _, texts in parts)) for name in one):
         was, values = base.get(name), [(part, texts.get(name)) for part, texts in parts]
-        if what == "variable" and name.endswith("PATH"):
+        if what == "variable" and name in _FOLDERS and _can_join(was, [value for _, value in values]):
             value: str | None = _folders(was or "", [value for _, value in values if value is not None])
         else:
             value = _one(f"the {what} {name}", was, values, conflicts)
         if value is not None:
             merged[name] = value
     return merged
+
+
+def _can_join(was: str | None, values: Sequence[str | None]) -> bool:
+    """Whether each has all that the base has, in its order; else it is as with other variables."""
+    base = was.split(":") if was else []
+    lists = [list(dict.fromkeys(value.split(":"))) for value in values if value is not None]
+    return all([folder for folder in one if folder in base] == list(dict.fromkeys(base)) for one in lists)
 
 
 def _folders(was: str, values: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -21,7 +21,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """``content`` is a file's sha256 (hex), a link's target or a device's type and numbers; what has none has "".
+    """``content`` is a file's sha256 (hex), a link's target, a device's type and numbers, ``OPAQUE`` for a folder that was
+    removed and made anew; what has none has "".
 
     Dates are left out on purpose: two parts that wrote the same thing at different times agree.
     """
@@ -41,6 +42,7 @@ def file_entry(content: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0,
 
 
 GONE = Entry(kind=Kind.WHITEOUT)
+OPAQUE = "opaque"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +63,24 @@ def overlay(lower: Index, upper: Index) -> Index:
     """What both say together. A whiteout stays: what is below ``lower`` may have the path."""
     entries = dict(lower.entries)
     contents = dict(lower.contents)
-    for path, entry in upper.entries.items():
-        if entry.kind is not Kind.DIRECTORY and (was := entries.get(path)) and was.kind is Kind.DIRECTORY:
+    for path in [path for path, entry in upper.entries.items() if hides(entry)]:
+        if (was := entries.get(path)) is not None and was.kind is Kind.DIRECTORY:
             _forget_below(path, entries, contents)
-        entries[path] = entry
+    for path, entry in upper.entries.items():
+        entries[path] = _above(entries.get(path), entry)
         contents.pop(path, None)
     return Index(entries=entries, contents=contents | dict(upper.contents))
+
+
+def _above(was: Entry | None, entry: Entry) -> Entry:
+    """What stands below both may have a folder there, of which nothing is left."""
+    emptied = was is not None and (was.kind is not Kind.DIRECTORY or was.content == OPAQUE)
+    return replace(entry, content=OPAQUE) if emptied and entry.kind is Kind.DIRECTORY else entry
+
+
+def hides(entry: Entry) -> bool:
+    """Whether nothing is left of what stood in the folder that was there."""
+    return entry.kind is not Kind.DIRECTORY or entry.content == OPAQUE
 
 
 def _forget_below(folder: str, entries: dict[str, Entry], contents: dict[str, bytes]) -> None:

@@ -23,7 +23,7 @@ def write_layer(written: Mapping[str, Entry], tree: Index, *, mtime: int) -> tup
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path, entry in sorted(wanted.items()):
-            content = tree.contents.get(path, b"") if entry.kind is Kind.FILE else b""
+            content = tree.contents[path] if entry.kind is Kind.FILE else b""
             tar.addfile(_header(path, entry, len(content), mtime), io.BytesIO(content))
     return buffer.getvalue(), compress(buffer.getvalue())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+_ICONS = r"usr/share/icons/[^/]+/(icon-theme\.cache|\.icon-theme\.cache)"
 NOISE = {
     r"var/log/.*": "what happened while a part was built",
     r"var/cache/ldconfig/aux-cache": "ldconfig's own, made anew by it",
@@ -15,14 +16,20 @@ NOISE = {
     r"var/cache/fontconfig/.*": "fontconfig reads fonts where it has no cache",
     r"var/cache/debconf/.*-old": "debconf's copy of the file before",
     r"var/cache/apt/.*\.bin": "apt makes them anew",
-    r"var/lib/(dpkg|apt|ucf|aspell)/.*(-old|\.old|\.[0-9])": "copies of the file before",
+    r"var/lib/(dpkg|apt|aspell)/[^/]*(-old|\.old)": "copies of the file before",
+    r"var/lib/dpkg/triggers/File-old": "a copy of the file before",
+    r"var/lib/ucf/(hashfile|registry)\.[0-9]": "copies of the file before",
     r"var/lib/dpkg/(lock|lock-frontend|triggers/Lock|triggers/Unincorp)": "nothing is waiting in an image",
     r"etc/(passwd|group|shadow|gshadow|subuid|subgid)-": "copies of the file before",
     r"etc/\.pwd\.lock": "empty",
-    r"usr/share/icons/[^/]+/(icon-theme\.cache|\.icon-theme\.cache)": "GTK looks into the folders where it has no cache",
+    _ICONS: "GTK looks into the folders where it has no cache",
 }
 _NOISE = re.compile("|".join(f"(?:{pattern})" for pattern in NOISE))
 
 
 def is_noise(path: str) -> bool:
     return _NOISE.fullmatch(path) is not None
+
+
+def is_icon_cache(path: str) -> bool:
+    return re.fullmatch(_ICONS, path) is not None

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.entry import Index, Kind
 
+_BYTECODE = re.compile(r"(?P<folder>(?:.*/)?)__pycache__/(?P<name>[^/]+?)\.[^./]+(?:\.opt-\d)?\.pyc")
 _METADATA = re.compile(r"(?P<site>.*)/(?P<name>[^/]+)-(?P<version>[^/-]+)\.dist-info/METADATA")
 
 
@@ -28,3 +29,23 @@ def clashes(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
             if version != match["version"]:
                 what = f"has {name} {version} of {other} and {match['version']} of {part}"
                 yield Conflict(parts=(other, part), path=match["site"], what=what)
+
+
+def stale(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
+    """Bytecode of one part beside a module of another: with all files of one date, Python would believe it (PEP 552)."""
+    for part, index in parts.items():
+        for path, entry in index.entries.items():
+            if not path.endswith(".pyc") or entry.kind is not Kind.FILE or base.entries.get(path) == entry:
+                continue
+            if (match := _BYTECODE.fullmatch(path)) is not None:
+                yield from _foreign(f"{match['folder']}{match['name']}.py", part, base, parts)
+
+
+def _foreign(module: str, part: str, base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
+    """A conflict for each that has another ``module`` than the base and than ``part``, whose bytecode it is."""
+    was = base.entries.get(module)
+    compiled = parts[part].entries.get(module, was)
+    for other, index in parts.items():
+        if index.entries.get(module, was) not in (was, compiled):
+            what = f"is of {other}, and its bytecode of {part}, which has another"
+            yield Conflict(parts=(other, part), path=module, what=what)

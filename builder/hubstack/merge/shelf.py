@@ -26,6 +26,7 @@ from hubstack.registry import Registry
 from hubstack.store import Store
 
 MEDIA_TYPE = "application/vnd.hubstack.index.v1+json"
+FORMAT = 2  # raised when an index of the same blobs says something else, or keeps other contents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Shelf:
         return Built(
             name=name,
             index=self._index(fingerprint, manifest, own),
-            config=self.config(manifest)["config"],
+            config=self.config(manifest).get("config") or {},
             size_bytes=sum(blob.size for blob in own),
         )
 
@@ -87,22 +88,35 @@ def _is_kept(path: str) -> bool:
 
 def index_json(index: Index, manifest: Digest) -> dict[str, Any]:
     """``manifest`` is that of the node's image: an index is of one image."""
-    contents = {path: base64.b64encode(zlib.compress(one)).decode() for path, one in index.contents.items()}
+    contents = {path: _packed(one) for path, one in index.contents.items()}
     entries = {
         path: [entry.kind, entry.mode, entry.uid, entry.gid, entry.size, entry.content, *map(list, entry.xattrs)]
         for path, entry in index.entries.items()
     }
-    return {"format": 1, "manifest": manifest, "entries": entries, "contents": contents}
+    return {
+        "format": FORMAT,
+        "manifest": manifest,
+        "entries": _packed(json.dumps(entries).encode()),
+        "contents": contents,
+    }
+
+
+def _packed(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content)).decode()
+
+
+def _unpacked(text: str) -> bytes:
+    return zlib.decompress(base64.b64decode(text))
 
 
 def parse_index(data: Any, manifest: Digest) -> Index | None:
     """None where ``data`` is no index of that image, or another release's: then it is made anew."""
     try:
-        if data["format"] != 1 or data["manifest"] != manifest:
+        if data["format"] != FORMAT or data["manifest"] != manifest:
             return None
         return Index(
-            entries={path: _entry(*fields) for path, fields in data["entries"].items()},
-            contents={path: zlib.decompress(base64.b64decode(text)) for path, text in data["contents"].items()},
+            entries={path: _entry(*fields) for path, fields in json.loads(_unpacked(data["entries"])).items()},
+            contents={path: _unpacked(text) for path, text in data["contents"].items()},
         )
     except (KeyError, TypeError, ValueError, zlib.error):
         return None

@@ -10,11 +10,11 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO
 
 from hubstack.errors import EngineError
-from hubstack.merge.entry import GONE, Entry, Index, Kind
+from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind
 
 BLOCK = 512
 _CHUNK = 1 << 20
@@ -27,7 +27,7 @@ _XATTR = "SCHILY.xattr."
 def read_blob(blob: IO[bytes], keep: Callable[[str], bool]) -> Index:
     """The index of a gzipped or plain tar. ``keep`` says of which paths the content is wanted.
 
-    Raises EngineError for what is no such tar, and for opaque folders: they hide what only the base's index shows.
+    Raises EngineError for what is no such tar.
     """
     try:
         return _Layer(_Stream(_inflate(blob)), keep).index()
@@ -91,6 +91,8 @@ class _Layer:
     entries: dict[str, Entry] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)  # hard ones: their target may come later
+    gone: set[str] = field(default_factory=set)
+    opaque: set[str] = field(default_factory=set)
 
     def index(self) -> Index:
         pax: dict[str, str] = {}
@@ -103,11 +105,33 @@ class _Layer:
             else:
                 self._entry(header, flag, pax, int(pax.get("size", size)))
                 pax = {}
-        for path, target in self.links.items():
-            self.entries[path] = self.entries[target]
-            if target in self.contents:
-                self.contents[path] = self.contents[target]
+        for path in self.links:
+            self._link(path)
+        self._hide()
         return Index(entries=self.entries, contents=self.contents)
+
+    def _link(self, path: str) -> None:
+        target = self.links[path]
+        seen = {path}
+        while target in self.links and target not in seen:
+            seen.add(target)
+            target = self.links[target]
+        if target not in self.entries:
+            raise ValueError(f"{path} is a hard link to {target}, which is not in it")
+        self.entries[path] = self.entries[target]
+        if target in self.contents:
+            self.contents[path] = self.contents[target]
+
+    def _hide(self) -> None:
+        """A whiteout is about the layers below, wherever it stands in the tar (image-spec 1.1, layer.md, "Whiteouts")."""
+        for path in self.gone | self.opaque:
+            entry = self.entries.get(path)
+            if entry is not None and entry.kind is Kind.DIRECTORY:
+                self.entries[path] = replace(entry, content=OPAQUE)
+            elif entry is None:
+                self.entries[path] = (
+                    GONE if path in self.gone else Entry(kind=Kind.DIRECTORY, mode=0o755, content=OPAQUE)
+                )
 
     def _padded(self, size: int) -> bytes:
         return self.stream.take(size + -size % BLOCK)[:size]
@@ -117,16 +141,20 @@ class _Layer:
         folder, _, name = path.rpartition("/")
         link = pax.get("linkpath") or _text(header[157:257])
         if name == _OPAQUE:
-            raise ValueError(f"{folder} is opaque; images built by BuildKit have none")
-        if name.startswith(_WHITEOUT):
-            self.entries[f"{folder}/{name[4:]}" if folder else name[4:]] = GONE
+            if not folder:
+                raise ValueError("its root is opaque")
+            self.opaque.add(folder)
+        elif name.startswith(_WHITEOUT):
+            self.gone.add(f"{folder}/{name[4:]}" if folder else name[4:])
         elif flag == b"1":
             self.links[path] = _clean(link)
         elif path:
             self.entries[path] = self._described(path, header, flag, pax, size, link)
 
     def _described(self, path: str, header: bytes, flag: bytes, pax: dict[str, str], size: int, link: str) -> Entry:
-        kind = _KINDS.get(flag) or Kind.DEVICE
+        kind = Kind.DEVICE if flag in _DEVICES else _KINDS.get(flag)
+        if kind is None:
+            raise ValueError(f"{path} is a member of type {flag!r}")
         content = ""
         if kind is Kind.FILE:
             content = self._read(path, size)
@@ -185,7 +213,10 @@ def _name(header: bytes) -> str:
 
 
 def _clean(path: str) -> str:
-    return "/".join(part for part in path.split("/") if part not in {"", "."})
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if ".." in parts:
+        raise ValueError(f"{path} leads out of a folder")
+    return "/".join(parts)
 
 
 def compress(tar: bytes) -> bytes:

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hubstack.merge.conflict import Conflict
-from hubstack.merge.entry import Entry, Index, Kind, file_entry, folders
-from hubstack.merge.mergers import Clash, Merger, Sides, find_merger
-from hubstack.merge.noise import is_noise
+from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, folders, hides
+from hubstack.merge.mergers import EXTENDED_STATES, STATUS, Clash, Merger, Sides, find_merger
+from hubstack.merge.mergers.dpkg import merge_extended_states
+from hubstack.merge.noise import is_icon_cache, is_noise
 
 _FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)  # what a package's first file makes where nobody says otherwise
 
@@ -56,6 +57,8 @@ class _Merge:
             self.contents |= part.index.contents
         for path, users in sorted(self._shared().items()):
             self._settle(path, users)
+        self._merge_extended_states()
+        self._drop_icon_caches()
         self.conflicts += [*self._buried(), *self._astray()]
         for path in self.written.keys() & self.contents.keys():
             if self.written[path].kind is not Kind.FILE:
@@ -101,7 +104,28 @@ class _Merge:
                 self._refuse(path, changed, f"is a folder whose {name} they set differently")
             for value in values:
                 merged = replace(merged, **{name: value})
-        return merged
+        emptied = any(one.content == OPAQUE for one in wanted)
+        return replace(merged, content=OPAQUE if emptied else "")
+
+    def _merge_extended_states(self) -> None:
+        """Who has asked for a package by name says so by its absence: a part may say something without the file."""
+        holders = [part for part in self.parts if STATUS in part.index.entries or EXTENDED_STATES in part.index.entries]
+        wanted = {part.index.entries.get(EXTENDED_STATES) for part in holders}
+        if len(holders) < 2 or not wanted - {self.base.entries.get(EXTENDED_STATES), None}:
+            return
+        if GONE in wanted:
+            return
+        content = merge_extended_states(self._sides(EXTENDED_STATES, holders))
+        if sorted(content.split(b"\n\n")) != sorted(self.contents[EXTENDED_STATES].split(b"\n\n")):
+            self._put(EXTENDED_STATES, file_entry(content), content)
+
+    def _drop_icon_caches(self) -> None:
+        """GTK believes one whose date is not older than its folder's, and in an image all are of one date."""
+        caches = [path for path, entry in self.entries.items() if is_icon_cache(path) and entry.kind is Kind.FILE]
+        for path in caches:
+            inside = path.rpartition("/")[0] + "/"
+            if sum(any(one.startswith(inside) for one in part.index.entries) for part in self.parts) > 1:
+                self._put(path, GONE)
 
     def _merge_contents(self, path: str, merger: Merger, changed: Sequence[Part]) -> None:
         entries = [part.index.entries[path] for part in changed]
@@ -124,7 +148,7 @@ class _Merge:
     def _sides(self, path: str, changed: Sequence[Part]) -> Sides:
         return Sides(
             base=self.base.contents.get(path, b""),
-            versions=[part.index.contents[path] for part in changed],
+            versions=[part.index.contents.get(path, self.base.contents.get(path, b"")) for part in changed],
             beside=[{**self.base.contents, **part.index.contents} for part in changed],
         )
 
@@ -132,7 +156,7 @@ class _Merge:
         """One version is wanted, but a part above only repeats what the base has."""
         entry = changed[0].index.entries[path]
         content = changed[0].index.contents.get(path)
-        if entry.kind is Kind.FILE and content is None:
+        if entry.kind is Kind.DEVICE or (entry.kind is Kind.FILE and content is None):
             self._refuse(path, changed, "is changed by one and written again, unchanged, by another above it")
         else:
             self._put(path, entry, content)
@@ -150,7 +174,7 @@ class _Merge:
         above = {folder for part in self.parts for path in part.index.entries for folder in folders(path)}
         for part in self.parts:
             for path, entry in part.index.entries.items():
-                if entry.kind is Kind.DIRECTORY or path not in above:
+                if not hides(entry) or path not in above:
                     continue
                 if (other := self._inside(path, part)) is not None and not is_noise(path):
                     what = "is a folder in which the one has files, and the other has removed or replaced it"

@@ -10,19 +10,20 @@ import re
 
 from hubstack.merge.mergers.account import merge_accounts
 from hubstack.merge.mergers.debconf import merge_debconf
-from hubstack.merge.mergers.dpkg import STATUS, merge_extended_states, merge_status
+from hubstack.merge.mergers.dpkg import EXTENDED_STATES, STATUS, merge_extended_states, merge_status
 from hubstack.merge.mergers.ld_so_cache import merge_ld_so_cache
-from hubstack.merge.mergers.line import merge_lines, merge_triples
+from hubstack.merge.mergers.line import merge_lines, merge_paths, merge_triples
 from hubstack.merge.mergers.side import Clash, Merger, Sides
 
-__all__ = ["KEPT", "MERGERS", "STATUS", "Clash", "Merger", "Sides", "find_merger"]
+__all__ = ["EXTENDED_STATES", "KEPT", "MERGERS", "STATUS", "Clash", "Merger", "Sides", "find_merger"]
 
 MERGERS: dict[str, Merger] = {
     STATUS: merge_status,
-    r"var/lib/apt/extended_states": merge_extended_states,
-    r"var/lib/dpkg/(triggers/File|statoverride)": merge_lines,
+    EXTENDED_STATES: merge_extended_states,
+    r"var/lib/dpkg/triggers/File": merge_lines,
+    r"var/lib/dpkg/statoverride": merge_paths(3),
     r"var/lib/dpkg/diversions": merge_triples,
-    r"var/lib/ucf/(hashfile|registry)": merge_lines,
+    r"var/lib/ucf/(hashfile|registry)": merge_paths(1),
     r"var/lib/shells\.state": merge_lines,
     r"var/cache/debconf/(config|templates|passwords)\.dat": merge_debconf,
     r"etc/shells": merge_lines,

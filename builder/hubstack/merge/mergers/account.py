@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 
 from hubstack.merge.mergers.side import Clash, Sides, raw, text, three_way
 
 _MEMBERS = {"group": (3,), "gshadow": (2, 3)}  # the fields that are lists of names
 _CHANGED = {"shadow": 2}  # the day of the last change of the password
 _ID = {"passwd": 2, "group": 2}
+_RANGES = ("subuid", "subgid")
 
 
 def merge_accounts(table: str) -> Callable[[Sides], bytes]:
@@ -18,16 +20,20 @@ def merge_accounts(table: str) -> Callable[[Sides], bytes]:
 
 def _merge(table: str, sides: Sides) -> bytes:
     """By name, in the base's order and then sorted. One number for two names is a clash."""
-    base, *versions = (_lines(one) for one in (sides.base, *sides.versions))
+    base, *versions = (_lines(one, whole=table in _RANGES) for one in (sides.base, *sides.versions))
     merged = three_way(base, versions, partial(_settle, table))
+    if table in _RANGES:
+        _check_ranges(merged, base, versions)
     if (field := _ID.get(table)) is not None:
         _check_ids(table, field, merged, versions)
     names = [*(name for name in base if name in merged), *sorted(merged.keys() - base.keys())]
     return raw("".join(f"{':'.join(merged[name])}\n" for name in names))
 
 
-def _lines(content: bytes) -> dict[str, tuple[str, ...]]:
-    return {line.split(":")[0]: tuple(line.split(":")) for line in text(content).splitlines() if line}
+def _lines(content: bytes, *, whole: bool) -> dict[str, tuple[str, ...]]:
+    """By name; where a name may have several lines, by the ``whole`` of them."""
+    lines = [line for line in text(content).splitlines() if line]
+    return {line if whole else line.split(":")[0]: tuple(line.split(":")) for line in lines}
 
 
 def _settle(
@@ -39,12 +45,12 @@ def _settle(
     there = [line for _, line in changed if line is not None]
     if len(there) < len(changed) or len({len(line) for line in there}) > 1:
         raise Clash(f"says different things of {name}", [number for number, _ in changed])
-    old = was or ("",) * len(there[0])
     fields = []
-    for number, before in enumerate(old):
-        values = sorted({line[number] for line in there} - {before}) or [before]
+    for number in range(len(there[0])):
+        before = was[number] if was is not None and number < len(was) else None
+        values = sorted({line[number] for line in there} - {before}) or [there[0][number]]
         if number in _MEMBERS.get(table, ()):
-            values = [_members(before, [line[number] for line in there])]
+            values = [_members(before or "", [line[number] for line in there])]
         elif number == _CHANGED.get(table):
             values = [max((line[number] for line in there), key=lambda day: int(day or 0))]
         if len(values) > 1:
@@ -72,3 +78,14 @@ def _check_ids(
             parts = [number for number, version in enumerate(versions) if name in version or other in version]
             what = "user" if table == "passwd" else "group"
             raise Clash(f"gives the {what} id {line[field]} to {other} and to {name}", parts)
+
+
+def _check_ranges(
+    merged: dict[str, tuple[str, ...]], base: dict[str, tuple[str, ...]], versions: Sequence[dict[str, tuple[str, ...]]]
+) -> None:
+    """Subordinate ids (subuid(5)): name, the first, how many."""
+    ranges = sorted((int(one[1]), int(one[2]), line) for line, one in merged.items() if len(one) == 3)
+    for (first, count, line), (start, _, other) in pairwise(ranges):
+        if start < first + count and not (line in base and other in base):
+            parts = [number for number, version in enumerate(versions) if line in version or other in version]
+            raise Clash(f"gives ids of {line} to {other}, too", parts)

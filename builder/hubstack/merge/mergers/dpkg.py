@@ -6,6 +6,7 @@ from hubstack.merge.mergers.side import Sides
 from hubstack.merge.mergers.stanza import by_key, merge_stanzas, render_stanzas
 
 STATUS = "var/lib/dpkg/status"
+EXTENDED_STATES = "var/lib/apt/extended_states"
 
 
 def merge_status(sides: Sides) -> bytes:

@@ -1,8 +1,11 @@
-"""Files of which each line stands for itself."""
+"""Files of which each line, or each three, stand for themselves."""
 
 from __future__ import annotations
 
-from hubstack.merge.mergers.side import Sides, raw, text
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from hubstack.merge.mergers.side import Clash, Sides, raw, text, three_way
 
 
 def merge_lines(sides: Sides) -> bytes:
@@ -13,14 +16,32 @@ def merge_lines(sides: Sides) -> bytes:
     return raw("".join(f"{line}\n" for line in (*kept, *added)))
 
 
+def merge_paths(place: int) -> Callable[[Sides], bytes]:
+    """Of lines that say something of the path which stands behind ``place`` words."""
+
+    def read(content: bytes) -> dict[str, str]:
+        return {line.split(None, place)[-1]: line for line in text(content).splitlines() if line.strip()}
+
+    return partial(_merge_keyed, read)
+
+
 def merge_triples(sides: Sides) -> bytes:
     """Dpkg's diversions: three lines each, of which the first is the path (dpkg-divert(1), FILES)."""
-    base, *versions = (_triples(one) for one in (sides.base, *sides.versions))
-    kept = [triple for triple in base if all(triple in version for version in versions)]
-    added = sorted({triple for version in versions for triple in version} - set(base))
-    return raw("".join(f"{line}\n" for triple in (*kept, *added) for line in triple))
+    return _merge_keyed(diversions, sides)
 
 
-def _triples(content: bytes) -> list[tuple[str, ...]]:
+def diversions(content: bytes) -> dict[str, str]:
+    """Path → the three lines: that path, what it has become, and whose it is."""
     lines = text(content).splitlines()
-    return [tuple(lines[start : start + 3]) for start in range(0, len(lines), 3)]
+    return {lines[start]: "\n".join(lines[start : start + 3]) for start in range(0, len(lines), 3)}
+
+
+def _merge_keyed(read: Callable[[bytes], Mapping[str, str]], sides: Sides) -> bytes:
+    base, *versions = (read(one) for one in (sides.base, *sides.versions))
+
+    def settle(key: str, _: str | None, changed: Sequence[tuple[int, str | None]]) -> str:
+        raise Clash(f"says different things of {key}", [number for number, _ in changed])
+
+    merged = three_way(base, versions, settle)
+    keys = [*(key for key in base if key in merged), *sorted(merged.keys() - base.keys())]
+    return raw("".join(f"{merged[key]}\n" for key in keys))
