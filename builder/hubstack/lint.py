@@ -21,7 +21,6 @@ from hubstack.model import Graph, Project, Rendered
 from hubstack.render.compose import DOCKERFILE
 from hubstack.render.dockerfile import parse_dockerfile
 from hubstack.render.packages import RUN_SCRIPT
-from hubstack.render.template import MACROS
 from hubstack.source import Position
 
 _IGNORED = (
@@ -74,11 +73,12 @@ def plainly(rendered: Rendered) -> str:
     """The Dockerfile with the same lines, for hadolint.
 
     Scripts that hubstack's run.sh runs become plain here-documents of RUN, so that ShellCheck looks into them; RUNs that
-    hubstack writes for package files become comments, for ShellCheck is slow.
+    hubstack writes itself become comments, for ShellCheck is slow. These are known by their whole text: a template can
+    make its lines look as if they came from elsewhere.
     """
     lines = rendered.dockerfile.split("\n")
     for one in parse_dockerfile(rendered.dockerfile).instructions:
-        if one.name == "RUN" and not _is_authors(rendered.origins[one.line - 1]):
+        if "\n".join(lines[one.line - 1 : one.end]) in rendered.written:
             lines[one.line - 1 : one.end] = ["#"] * (one.end - one.line + 1)
             continue
         at = one.end - one.heredoc_lines - 1
@@ -90,10 +90,6 @@ def plainly(rendered: Rendered) -> str:
     return "\n".join(lines)
 
 
-def _is_authors(place: Position) -> bool:
-    return place.path.endswith(f"/{DOCKERFILE}") or place.path.startswith(f"{MACROS}/")
-
-
 def _configuration(ignore: Sequence[str]) -> str:
     """A file of ours: without one hadolint reads that of whoever calls it."""
     ours = resources.files("hubstack.render").joinpath("templates", "hadolint.yaml").read_text(encoding="utf-8")
@@ -102,7 +98,7 @@ def _configuration(ignore: Sequence[str]) -> str:
 
 def _problems(row: Mapping[str, Any], rendered: Rendered) -> Iterator[Problem]:
     place = rendered.origins[min(int(row["line"]), len(rendered.origins)) - 1]
-    if _is_authors(place) and row["code"] != "DL1000":  # what hadolint's parser doesn't know yet; ours has passed it
+    if row["code"] != "DL1000":  # what hadolint's parser doesn't know yet; ours has passed it
         what = f"{row['code']}: {str(row['message']).strip().rstrip('.')}"
         yield Problem(
             position=Position(path=place.path, line=place.line),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hubstack.check import check, inspect
+from hubstack.cli.check import annotation
 from hubstack.errors import Problem, Severity
 from hubstack.lint import lint, plainly
 from hubstack.model import Rendered
@@ -79,6 +80,17 @@ def test_an_exception_that_nobody_needs_any_more_is_said(root: Path) -> None:
         str(problem)
         == "hubstack.yaml:4:7: warning: the layer lab needs no exception from test-network. Remove this entry."
     )
+
+
+def test_an_exception_of_a_layer_that_is_not_there(root: Path) -> None:
+    for rule in ("test-network", "size"):
+        entry = f"{{layer: lob, rule: {rule}, reason: the server is ours, until: 2027-03-01}}"
+        write(root, {"hubstack.yaml": f"policy:\n  exceptions:\n    - {entry}\n"})
+        (problem,) = check(root)
+        assert str(problem) == (
+            'hubstack.yaml:3:7: warning: there is no layer "lob" (did you mean "lab"?). '
+            "Correct the name, or remove this entry."
+        )
 
 
 def test_the_day_is_an_option_or_the_builds_or_the_commits(root: Path) -> None:
@@ -217,6 +229,7 @@ def test_codeowners() -> None:
         ["/images/layers/_macros/", "@a/all"],
         ["/.github/", "@a/all"],
     ]
+    assert "/my\\ images/hubstack.yaml " in render_codeowners(project, "my images/")[0]
     assert lines(problems) == ['layers/geo/layer.yaml:1:10: warning: "Some people" can\'t stand in a CODEOWNERS file']
 
 
@@ -236,12 +249,19 @@ def test_owners_are_written_and_checked(root: Path) -> None:
     assert "hubstack owners --output" in done.err
 
 
+def test_a_file_that_is_no_text_is_not_what_it_should_be(root: Path) -> None:
+    (root / "owners").write_bytes(b"\xff\xfe")
+    assert run("owners", "--output", "owners", "--check", folder=root).code == 1
+
+
 def test_a_project_below_its_repositorys_top(root: Path, tmp_path: Path) -> None:
     below = tmp_path / "deep" / "images"
     shutil.copytree(root, below, ignore=shutil.ignore_patterns("deep"))
     write(below, {"layers/lab/layer.yaml": 'summary: Lab\nowners: ["@a/lab"]\n'})
     subprocess.run(["git", "init", "--quiet", tmp_path / "deep"], check=True)
     assert "/images/layers/lab/  @a/lab\n" in run("owners", folder=below).out
+    assert run("owners", "--output", "../.github/CODEOWNERS", folder=below).code == 0
+    assert run("owners", "--check", folder=below).code == 0
 
 
 def test_this_repository_has_its_own_file() -> None:
@@ -289,12 +309,23 @@ def test_findings_are_at_the_lines_of_the_template(linted: Path) -> None:
     ]
 
 
+def test_a_template_cannot_hide_from_it(linted: Path) -> None:
+    hidden = TEMPLATE.replace("RUN sudo true\n\n", '{{ "\\x01layers/lab/apt.txt:1\\x02RUN sudo true" }}\n\n')
+    write(linted, {"layers/lab/Dockerfile.j2": hidden})
+    assert "DL3004" in run("check", folder=linted).out
+
+
 def test_findings_as_annotations(linted: Path) -> None:
     done = run("check", "--format", "github", folder=linted)
     assert done.code == 0
     assert [line.partition("::DL")[0] for line in done.out.splitlines()][1:] == [
         "::warning file=layers/lab/Dockerfile.j2,line=15,col=1"
     ]
+
+
+def test_a_file_s_name_ends_no_annotation() -> None:
+    problem = Problem(position=Position(path="a,title=x::b%\n"), what="x\n::error::y", remedy="")
+    assert annotation(problem) == "::error file=a%2Ctitle=x%3A%3Ab%25%0A,line=1,col=1::x%0A::error::y."
 
 
 def test_maintainers_say_what_is_not_looked_for(linted: Path) -> None:
@@ -316,10 +347,11 @@ def test_what_hubstack_writes_itself_is_content() -> None:
 
 def test_hadolint_gets_the_same_lines() -> None:
     script = ["RUN --mount=type=tmpfs,target=/tmp \\", "    sh /tmp/.hubstack/run.sh apt <<'EOF'", "x", "EOF", ""]
-    text = "\n".join(["FROM parent", "", *script, *script, "USER 1000:100", ""])
-    places = ["Dockerfile.j2"] * 2 + ["Dockerfile.j2"] * 5 + ["apt.txt"] * 5 + ["Dockerfile.j2"] * 2
-    origins = tuple(Position(path=f"layers/lab/{path}", line=1) for path in places)
-    assert plainly(Rendered(dockerfile=text, origins=origins, context=())).split("\n") == [
+    origins = (Position(path="layers/lab/Dockerfile.j2", line=1),) * 14
+    other = [script[0], script[1].replace("apt", "other"), *script[2:]]
+    text = "\n".join(["FROM parent", "", *script, *other, "USER 1000:100", ""])
+    rendered = Rendered(dockerfile=text, origins=origins, context=(), written={"\n".join(other[:-1]): "apt.txt"})
+    assert plainly(rendered).split("\n") == [
         *("FROM parent", "", "RUN --mount=type=tmpfs,target=/tmp \\", "    <<'EOF'", "set -e; x", "EOF", ""),
         *("#", "#", "#", "#", "", "USER 1000:100", ""),
     ]

@@ -271,6 +271,29 @@ def test_what_a_contributor_writes_stays_text(shell: Shell, tmp_path: Path) -> N
     assert line.count("|") == 5
 
 
+def test_the_summary_of_a_project_with_faults_names_them(shell: Shell, tmp_path: Path) -> None:
+    replaced(shell, "stacks/plain.yaml", "[git]", "[gti]")
+    file = tmp_path / "summary.md"
+    assert shell("review", "--since", "HEAD", "--summary", str(file)).return_value == 2
+    (line,) = (one for one in file.read_text().splitlines() if "plain" in one)
+    assert line.startswith("|**error**|<code>stacks")
+    assert "unknown layer" in line
+
+
+def test_a_summary_that_can_t_be_written(shell: Shell, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"summary\.md: No such file or directory"):
+        shell("review", "--since", "HEAD", "--summary", str(tmp_path / "nowhere" / "summary.md"))
+
+
+def test_who_changes_the_policy_is_seen_to(shell: Shell) -> None:
+    write(shell, "hubstack.yaml", "# no other policy\npolicy: {require_owners: false}\n")
+    assert review(shell)["notes"] == []
+    write(shell, "hubstack.yaml", "policy: {size: {growth: 1GB}}\n")
+    assert review(shell)["notes"] == [
+        "the policy in hubstack.yaml is another one too, and what is said here is by the new one"
+    ]
+
+
 def test_there_must_be_something_to_compare_with(shell: Shell) -> None:
     with pytest.raises(UsageError, match="has no commit"):
         shell("review", "--since", "nowhere")

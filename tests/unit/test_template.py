@@ -204,10 +204,21 @@ def test_lines_of_calls_count_as_the_call() -> None:
     assert [(line, at.line) for line, at in text.lines()] == [("a", 2), *[("x", 3), ("y", 3)] * 2, ("", 3), ("b", 7)]
 
 
-def test_marks_can_t_be_forged() -> None:
-    text = render('{{ "\\x01layers/other/Dockerfile.j2:7\\x02" }}a\n{{ "\\x01" }}b')
-    assert "\x01" not in text.text
-    assert text.text == "a\nb"
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{{ "\\x01layers/other/Dockerfile.j2:7\\x02RUN true" }}',
+        '{{ "\\x01" }}layers/other/Dockerfile.j2:7{{ "\\x02" }}RUN true',
+        '{% filter replace("<", "\\x01") | replace(">", "\\x02") %}<layers/other/Dockerfile.j2:7>{% endfilter %}RUN true',
+        '{{ "\\x01layers/scipy/../other/Dockerfile.j2\\x02" }}RUN true',
+        '{{ "\\x01layers/scipy/apt.txt:" ~ "9" * 5000 ~ "\\x02" }}RUN true',
+        '{{ "\\x01" }}RUN true',
+        '{{ "\\x02" }}RUN true',
+    ],
+)
+def test_a_line_can_t_be_made_to_look_like_another_layer_s(text: str) -> None:
+    said = problem(f"FROM parent\n{text}\n")
+    assert str(said).startswith(f"{PATH}:2:1: this renders a control character, ")
 
 
 @pytest.mark.parametrize("char", ["\\x1b", "\\x03", "\\r", "\\x00"])

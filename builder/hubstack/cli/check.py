@@ -89,5 +89,10 @@ def problem_json(problem: Problem) -> dict[str, object]:
 def annotation(problem: Problem) -> str:
     """A workflow command for GitHub Actions ("Workflow commands for GitHub Actions", its documentation)."""
     place = problem.position
-    text = f"{problem.what}. {problem.remedy}".strip().replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return f"::{problem.severity} file={place.path},line={place.line},col={place.column}::{text}"
+    path = _escaped(place.path).replace(":", "%3A").replace(",", "%2C")
+    text = _escaped(f"{problem.what}. {problem.remedy}".strip())
+    return f"::{problem.severity} file={path},line={place.line},col={place.column}::{text}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

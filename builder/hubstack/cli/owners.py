@@ -28,11 +28,12 @@ def command(invocation: Invocation, output: Path | None, check: bool) -> int:
     from hubstack.hub.configmap import write_if_changed
     from hubstack.policy.codeowners import FILE, render_codeowners
 
-    text, problems = render_codeowners(invocation.project, _below(invocation.root))
+    below = _below(invocation.root)
+    text, problems = render_codeowners(invocation.project, below)
     show_warnings(problems)
     if check:
-        path = output or invocation.root / FILE
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path = output or invocation.root.joinpath(*[".."] * below.count("/"), FILE).resolve()
+        if not path.is_file() or path.read_bytes() != text.encode():
             click.echo(f"{path} is not what the layers and the policy say: hubstack owners --output {path}", err=True)
             return 1
     elif output is None:
@@ -45,9 +46,9 @@ def command(invocation: Invocation, output: Path | None, check: bool) -> int:
 def _below(root: Path) -> str:
     """Where in its git repository the project is; outside of any, at the top."""
     from hubstack import command as process
-    from hubstack.errors import CommandFailed
+    from hubstack.errors import CommandFailed, EngineError
 
     try:
         return process.output(["git", "-C", str(root), "rev-parse", "--show-prefix"]).strip()
-    except CommandFailed:
+    except (CommandFailed, EngineError):
         return ""

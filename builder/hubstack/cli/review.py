@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,26 +59,37 @@ def command(
     as_json: bool,
 ) -> int:
     from hubstack.errors import Severity
-    from hubstack.review.page import render_markdown, render_text, review_json
+    from hubstack.review.page import render_faults, render_markdown, render_text, review_json
 
     day = find_today(invocation.root, today)
     inputs, known = find_problems(invocation, day)
     if inputs is None:
+        _append(summary, lambda: render_faults(known))
         return _broken(known)
     review, sizes = _review(invocation, inputs, since, day, known, offline=offline)
-    if summary is not None:
-        with summary.open("a", encoding="utf-8") as file:
-            file.write(render_markdown(review))
+    _append(summary, lambda: render_markdown(review))
     if as_json or form == "json":
         from hubstack.cli.check import problem_json
 
         echo_json({**review_json(review), "problems": [problem_json(one) for one in review.problems]})
     else:
         click.echo(render_text(review), nl=False)
-    if form == "github":
+    if form == "github" and not as_json:
         for problem in sizes:
             click.echo(annotation(problem))
     return 2 if any(one.severity is Severity.ERROR for one in review.problems) else 0
+
+
+def _append(path: Path | None, render: Callable[[], str]) -> None:
+    from hubstack.errors import UsageError
+
+    if path is None:
+        return
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(render())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
 
 
 def _broken(problems: list[Problem]) -> int:

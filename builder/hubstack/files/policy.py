@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from typing import Annotated, TypeAlias
 
 from pydantic import Field
@@ -18,7 +19,7 @@ INSTRUCTIONS = (
     *("RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"),
 )  # ONBUILD is allowed to nobody
 MOUNTS = ("bind", "cache", "secret", "tmpfs")
-_DATE = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])")
+_DATE = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 _OWNER = re.compile(r"@[A-Za-z0-9][A-Za-z0-9-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?|[^\s@]+@[^\s@]+\.[^\s@]+")
 _GLOB = re.compile(r"[A-Za-z0-9*?\[\]!._:/@-]+")
 _LINT = re.compile(r"(?:DL|SC)[0-9]{4}")
@@ -76,7 +77,8 @@ def _size(value: object) -> int:
 
 def _date(value: object) -> str:
     line = text(value)
-    if not _DATE.fullmatch(line):
+    match = _DATE.fullmatch(line)
+    if match is None or int(match[3]) > monthrange(int(match[1]), int(match[2]))[1]:
         raise unfit(line, "a date, as 2026-12-31")
     return line
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -74,10 +75,18 @@ def signing_faults(form: SigningForm | None, source: Source) -> Iterator[Problem
         what = "signing without a key needs the transparency log: it says that the certificate was valid then"
         position = source.at("signing", "transparency_log")
         yield Problem(position=position, what=what, remedy="Remove `transparency_log`, or use a key.")
-    if form.identity and not (form.identity.startswith("^") and form.identity.endswith("$")):
+    if form.identity and not _is_whole(form.identity):
         what = f"identity is {quote(form.identity)}, which also fits what only contains it"
-        remedy = "Begin it with ^ and end it with $."
+        remedy = "Begin it with ^ and end it with $, also on both sides of a |."
         yield Problem(position=source.at("signing", "identity"), what=what, remedy=remedy)
+
+
+def _is_whole(regex: str) -> bool:
+    """Whether it fits whole texts only. ``^a|b$`` does not: it is ``^a`` or ``b$``."""
+    bare, outside = "", re.sub(r"\\.|\[\^?\]?[^]]*\]", "", regex)
+    while bare != outside:
+        bare, outside = outside, re.sub(r"\([^()]*\)", "", outside)
+    return all(one.startswith("^") and one.endswith("$") for one in outside.split("|"))
 
 
 def _is_cut(form: SigningForm, field: str) -> bool:

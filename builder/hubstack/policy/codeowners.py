@@ -22,6 +22,7 @@ def render_codeowners(project: Project, below: str = "") -> tuple[str, list[Prob
 
     ``below`` is where in its repository the project is, as ``images/``; empty at its top.
     """
+    below = below.replace(" ", "\\ ")
     policy = project.settings.policy
     lines: list[tuple[str, tuple[str, ...]]] = [("*", policy.maintainers)] if policy.maintainers else []
     problems: list[Problem] = []

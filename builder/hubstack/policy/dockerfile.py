@@ -20,7 +20,11 @@ from hubstack.rulebook import Policy, Rule
 from hubstack.source import Position
 from hubstack.spelling import enumerate_words, quote
 
-SCRIPT = "postBuild"
+SCRIPTS = {
+    "postBuild": "Write it into Dockerfile.j2, between {% call run(network=false) %} and {% endcall %}.",
+    "install.R": "Name Debian's r-cran-* packages in apt.txt, or agree on an exception in hubstack.yaml.",
+}
+"""Package files that are programs of their author's, and what to do instead where these have no network."""
 ROOTFS = "rootfs.tar /"  # how a base that hubstack makes gets its file system
 _ALWAYS = frozenset({"FROM", "USER"})  # hubstack asks for them
 
@@ -45,7 +49,7 @@ def _problems(policy: Policy, layer: Layer, rendered: Rendered) -> Iterator[tupl
         if ours is None and not (layer.bootstrap and one.name == "ADD" and one.text == ROOTFS):
             yield from _instruction(policy, one, place)
             yield from _mounts(policy, one, place)
-        if ours in (None, SCRIPT):
+        if ours is None or ours in SCRIPTS:
             yield from _network(policy, one, place, ours)
 
 
@@ -83,13 +87,11 @@ def _is_ours(mount: Mapping[str, str]) -> bool:
 
 def _network(policy: Policy, one: Instruction, place: Position, ours: str | None) -> Iterator[tuple[Rule, Problem]]:
     if one.name == "RUN" and not policy.run_network and one.flag("network") != "none":
-        what = "this runs with a network, which only package files have here"
+        what = "this runs with a network, which only lists of packages have here"
         remedy = (
             "Write RUN --network=none, or {% call run(network=false) %}; what it fetches belongs in a package file."
         )
-        if ours is not None:
-            remedy = "Write it into Dockerfile.j2, between {% call run(network=false) %} and {% endcall %}."
-        yield Rule.RUN_NETWORK, Problem(position=place, what=what, remedy=remedy)
+        yield Rule.RUN_NETWORK, Problem(position=place, what=what, remedy=SCRIPTS.get(ours or "", remedy))
 
 
 def _upstream(

@@ -16,8 +16,7 @@ from jinja2.lexer import Token, TokenStream
 
 from hubstack.source import Position
 
-_MARK = re.compile("\x01([^\x01\x02\n]*?):([0-9]+)\x02")
-_LEFT_OVER = re.compile("[\x01\x02]")
+_MARK = re.compile("\x01([^\x01\x02\n]*?):([0-9]{1,9})\x02")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +40,27 @@ def mark(path: str, line: int) -> str:
     return f"\x01{path}:{line}\x02"
 
 
-def separate(rendered: str, path: str) -> Text:
-    """Take the marks out; a line counts as the last mark in front of its first visible character."""
+def separate(rendered: str, path: str, folder: str = "") -> Text:
+    """Take the marks out; a line counts as the last mark in front of its first visible character.
+
+    Given ``folder``, a mark that names neither ``path`` nor a file in there is a forged one, and stays in the text.
+    """
+
+    def is_ours(match: re.Match[str]) -> bool:
+        return not folder or match[1] == path or match[1].startswith(f"{folder}/")
+
+    def without(line: str) -> str:
+        return _MARK.sub(lambda match: "" if is_ours(match) else match[0], line)
+
     lines, origins = [], []
     place = (path, 1)
     for line in rendered.split("\n"):
         at, begun = place, False
-        for match in _MARK.finditer(line):
+        for match in filter(is_ours, _MARK.finditer(line)):
             place = (match[1], int(match[2]))
-            begun = begun or bool(_MARK.sub("", line[: match.start()]).strip())
+            begun = begun or bool(without(line[: match.start()]).strip())
             at = at if begun else place
-        lines.append(_LEFT_OVER.sub("", _MARK.sub("", line)))
+        lines.append(without(line))
         origins.append(at)
     return Text("\n".join(lines), tuple(origins))
 

@@ -7,6 +7,7 @@ with methods of ours. What has no name is an error. ``fork`` bounds time and mem
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import shlex
 import traceback
@@ -118,7 +119,7 @@ class Templates:
         if len(rendered) > _MAX_TEXT:
             what = f"this renders to more than {_MAX_TEXT >> 20} MiB"
             raise TemplateFault(Problem(position=Position(path=path), what=what, remedy="Render less."))
-        return _checked(separate(rendered, path), STEP if functions else "")
+        return _checked(separate(rendered, path, posixpath.dirname(path) or path), STEP if functions else "")
 
     def render_value(self, text: str, position: Position, context: Mapping[str, Value]) -> str:
         """A template that is a value of a YAML file; faults stand at ``position``."""

@@ -6,7 +6,7 @@ Pure: what is known of built images is given (:mod:`hubstack.review.evidence`). 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -19,8 +19,10 @@ from hubstack.policy.size import Growth, growths
 from hubstack.reference import Digest, Fingerprint
 from hubstack.review.evidence import Blobs, Evidence
 from hubstack.review.launcher import launcher_changes
+from hubstack.rulebook import Policy
 from hubstack.schedule import DEFAULT_SECONDS
 from hubstack.since import Past, reasons
+from hubstack.source import Position
 
 
 class Kind(StrEnum):
@@ -55,6 +57,7 @@ class Review:
     launchers: Sequence[Mapping[str, Any]]
     growths: tuple[Growth, ...]
     unread: str  # why the registry could not be read
+    other_policy: bool  # whether the policy, by which it is judged, is part of the change
     problems: tuple[Problem, ...] = ()
 
 
@@ -95,7 +98,15 @@ def make_review(past: Past, now: Inputs, evidence: Evidence) -> Review:
         launchers=launcher_changes(past.inputs, now, past.ref),
         growths=tuple(_growths(past, now, built, evidence)),
         unread=evidence.fault,
+        other_policy=past.inputs is not None and _rules(past.inputs) != _rules(now),
     )
+
+
+def _rules(inputs: Inputs) -> Policy:
+    """The policy, wherever its exceptions stand in the file."""
+    policy = inputs.project.settings.policy
+    here = Position(path="")
+    return replace(policy, exceptions=tuple(replace(one, position=here) for one in policy.exceptions))
 
 
 def _work(now: Inputs, built: Sequence[str], evidence: Evidence) -> Work:

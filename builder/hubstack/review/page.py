@@ -12,6 +12,7 @@ from hubstack.errors import Problem, Severity
 from hubstack.review import ImageChange, Kind, Review
 
 _SHOWN_NODES = 200
+_TOO_LONG = "\n**More than a step summary can hold.** `hubstack {} --json` prints all of it.\n"
 
 
 def render_text(review: Review) -> str:
@@ -39,9 +40,13 @@ def render_markdown(review: Review, *, limit_bytes: int = LIMIT_BYTES) -> str:
         *(launcher(one) for one in review.launchers),
         _nodes(review),
     ]
-    return fit(
-        blocks, limit_bytes, "\n**More than a step summary can hold.** `hubstack review --json` prints all of it.\n"
-    )
+    return fit(blocks, limit_bytes, _TOO_LONG.format("review"))
+
+
+def render_faults(problems: Sequence[Problem], *, limit_bytes: int = LIMIT_BYTES) -> str:
+    """Of a project that can't be reviewed."""
+    head = Block(rank=0, before="## What this changes\n\nNothing can be said, for the project has faults.\n\n")
+    return fit([head, _findings(problems)], limit_bytes, _TOO_LONG.format("check"))
 
 
 def review_json(review: Review) -> dict[str, Any]:
@@ -89,6 +94,8 @@ def _minutes(seconds: float) -> str:
 def _notes(review: Review) -> Iterator[str]:
     if review.fault:
         yield f"{review.fault}, so everything counts as new"
+    if review.other_policy:
+        yield "the policy in hubstack.yaml is another one too, and what is said here is by the new one"
     if review.unread:
         yield f"the registry can't be read, so sizes and durations from it are missing: {review.unread}"
 
