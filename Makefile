@@ -11,6 +11,8 @@ BIN := .venv/bin
 HUBSTACK := $(BIN)/hubstack --registry $(HUBSTACK_REGISTRY) $(if $(CA_BUNDLE),--ca-bundle $(CA_BUNDLE))
 DEMO_STACKS := minimal scipy datascience
 UNIT := not engine and not registry and not slow
+# What runs beside itself: no engine, no browser, no registry, no port that is named.
+FAST := tests/docs tests/merge tests/promises tests/unit
 # Tests give hubstack a registry themselves; they learn from another variable which one is real.
 PYTEST := env -u HUBSTACK_REGISTRY HUBSTACK_TEST_REGISTRY=$(HUBSTACK_REGISTRY) HUBSTACK_TEST_CA_BUNDLE=$(CA_BUNDLE) $(BIN)/pytest
 
@@ -31,12 +33,14 @@ everything: setup ## the same for every stack and every hub
 	$(HUBSTACK) build --push --profiles dist/everything
 
 test: tools lint ## every test, with real builds on a real engine and a real registry
-	HUBSTACK_TEST_TOOLS=1 $(PYTEST)
+	HUBSTACK_TEST_TOOLS=1 $(PYTEST) -q --numprocesses=2 -m '$(UNIT)' $(FAST)
+	HUBSTACK_TEST_TOOLS=1 $(PYTEST) -m 'not ($(UNIT))' $(FAST)
+	HUBSTACK_TEST_TOOLS=1 $(PYTEST) $(addprefix --ignore=,$(FAST))
 
 check: venv lint unit ## the fast part of test: format, lint, types, unit tests; no engine
 
 unit: venv
-	$(PYTEST) -q --numprocesses=2 -m '$(UNIT)' tests/unit tests/promises
+	$(PYTEST) -q --numprocesses=2 -m '$(UNIT)' $(FAST)
 
 lint: venv
 	$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,19 +63,24 @@ class Reader:
             self._unreadable(path, error)
             return None
 
-    def folder(self, path: str) -> dict[str, SourceFile]:
-        """All files and links below a folder, by their path in it, sorted. Empty folders are no part of it."""
+    def folder(self, path: str, *, without: Collection[str] = ()) -> dict[str, SourceFile]:
+        """All files and links below a folder, by their path in it, sorted. Empty folders are no part of it.
+
+        ``without`` are paths in it that are not looked at.
+        """
         found: dict[str, SourceFile] = {}
         count = 0
         pending = [""]
         while pending:
             inside = pending.pop()
             for entry in self._entries(f"{path}/{inside}".rstrip("/")):
+                name = f"{inside}{entry.name}"
+                if name in without:
+                    continue
                 if (count := count + 1) > MAX_FILES:
                     remedy = "Put them into an archive, or install them from a package."
                     self.fault(path, f"more than {MAX_FILES} files are in this folder", remedy)
                     return found
-                name = f"{inside}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(f"{name}/")
                     continue

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.commandline import PROJECTS, run
+from tests.engine.expression import holds
 
-PAGE = Path(__file__).parents[2] / "docs" / "contributing.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "contributing.md"
 UNITS = ("new", "layer", "units", "--requires", "python", "--apt", "units")
 PLOTS = ("new", "layer", "plots", "--requires", "scipy", "--pip", "seaborn")
 
@@ -82,3 +85,17 @@ CASES = (misspelt, two_words, unlocked, colon, field, absent, root, uninstalled,
 )
 def test_it_is_really_said(message: str, case: Callable[[Path], str], project: Path) -> None:
     assert message in case(project)
+
+
+@pytest.mark.parametrize(
+    ("hubstack", "check", "reviewed"),
+    [("success", "success", True), ("success", "failure", True), ("failure", "skipped", False)],
+)
+def test_what_check_forbids_is_in_the_summary_too(hubstack: str, check: str, *, reviewed: bool) -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/pull-request.yml").read_text(encoding="utf-8"))
+    (step,) = (one for one in workflow["jobs"]["propose"]["steps"] if one["name"] == "Review")
+    contexts = {
+        "steps": {"hubstack": {"outcome": hubstack}, "check": {"outcome": check}},
+        "functions": {"success": lambda: check == "success", "cancelled": lambda: False},
+    }
+    assert holds(step["if"], contexts) is reviewed

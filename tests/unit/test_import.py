@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hubstack.folder import MAX_FILES
 from hubstack.proposal.script import Meaning, expand, meaning, split_commands
 
 from tests.commandline import PROJECTS, Done, run
@@ -210,6 +211,57 @@ def test_what_is_no_dockerfile(tmp_path: Path) -> None:
     write(tmp_path / "Dockerfile", "FROM debian\nRUN\n")
     _, notes = imported(tmp_path, "Dockerfile")
     assert notes == ["Dockerfile:2: "]
+
+
+def test_lists_that_ask_for_each_other_end(tmp_path: Path) -> None:
+    write(tmp_path / "x" / "requirements.txt", "-r b.txt\nsix\n")
+    write(tmp_path / "x" / "b.txt", "-r ./requirements.txt\nattrs\n")
+    files, notes = imported(tmp_path, "x/requirements.txt")
+    assert (files["layers/x/requirements.txt"].split(), notes) == (["attrs", "six"], [])
+
+
+def test_what_git_keeps_of_a_repository_is_not_read(tmp_path: Path) -> None:
+    write(tmp_path / "x" / "requirements.txt", "six\n")
+    (tmp_path / "x" / ".git").mkdir()
+    for number in range(MAX_FILES + 1):
+        (tmp_path / "x" / ".git" / str(number)).touch()
+    assert imported(tmp_path, "x")[0]["layers/x/requirements.txt"] == "six\n"
+
+
+def test_what_is_no_package_of_an_environment_is_said(tmp_path: Path) -> None:
+    items = ("numpy", "{pip: six}", "[a]", "{? [x] : y}", "", "{pip: [[a], b]}", "&a {pip: *a}", "pip: [attrs]")
+    write(tmp_path / "x" / "environment.yml", "dependencies:\n" + "".join(f"- {item}\n" for item in items))
+    files, notes = imported(tmp_path, "x")
+    assert files["layers/x/requirements.txt"].split() == ["attrs", "numpy"]
+    where = "x/environment.yml"
+    said = ((3, "pip"), (4, ""), (5, ""), (6, ""), (7, "pip"), (8, "pip"))
+    assert notes == [f"{where}:{line}: {text}" for line, text in said]
+
+
+@pytest.mark.parametrize("depth", [30, 3000, 50_000])
+def test_an_environment_that_nests_without_end(depth: int, tmp_path: Path) -> None:
+    write(tmp_path / "x" / "environment.yml", f"dependencies: {'[' * depth}{']' * depth}\n")
+    assert imported(tmp_path, "x")[1] == ["x/environment.yml: environment.yml"]
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("Dockerfile", b"FROM debian\n\xff\n"),
+        ("apt.txt", b"git\xff\n"),
+        ("postBuild", b"\xff"),
+        ("requirements.txt", b"\xff"),
+        ("environment.yml", b"dependencies: 3\n"),
+        ("environment.yml", b"name: x\n"),
+        ("environment.yml", b"a: &a [*a]\n"),
+    ],
+)
+def test_what_holds_nothing_that_can_be_read_is_not_passed_over(path: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / path).write_bytes(content)
+    for source in (f"x/{path}", "x"):
+        _, notes = imported(tmp_path, source)
+        assert [note.partition(": ")[0] for note in notes] == [f"x/{path}"], source
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hubstack.starter import files
-from hubstack.starter.machinery import Fate, Step, checksum, parse_sums, sums_after, upgrade
+from hubstack.starter.machinery import SUMS, Fate, Step, checksum, parse_sums, sums_after, upgrade
 from hubstack.starter.project import base_name, python_release
 from hubstack.starter.requirement import requirement
 
@@ -72,6 +72,15 @@ def test_it_passes_check_where_no_registry_answers(tmp_path: Path) -> None:
     assert "0 errors, 2 warnings" in check.out
     plan = run("plan", "--offline", folder=tmp_path / "own")
     assert (plan.code, "has no digest in hubstack.lock. Run `hubstack update`." in plan.err) == (2, True)
+
+
+def test_it_names_the_branch_that_is_published(tmp_path: Path) -> None:
+    """Git's own choice may be another one, of which a push starts nothing."""
+    done = run("init", "own", "--from", NOBODY, folder=tmp_path)
+    publish = yaml.load((tmp_path / "own/.github/workflows/publish.yml").read_text(), yaml.BaseLoader)
+    (branch,) = publish["on"]["push"]["branches"]
+    assert f"git init --initial-branch={branch}" in done.err
+    assert f"`{branch}`" in (tmp_path / "own/README.md").read_text()
 
 
 def test_only_an_empty_lock_is_no_fault(begun: Path) -> None:
@@ -324,5 +333,18 @@ def test_sums_forget_what_is_removed_and_remember_what_is_changed() -> None:
 
 
 def test_a_merge_s_marks_in_the_sums_lose_no_other_line() -> None:
-    text = f"<<<<<<< ours\n{checksum(b'1')}  a b\n=======\n>>>>>>> theirs\n"
-    assert parse_sums(text) == {"a b": checksum(b"1")}
+    text = f"<<<<<<< ours\n{checksum(b'1')}  .github/a b\n=======\n>>>>>>> theirs\n"
+    assert parse_sums(text) == {".github/a b": checksum(b"1")}
+
+
+@pytest.mark.parametrize("path", ["../mine", ".github/../../mine", "hubstack.yaml", ".github/.."])
+def test_an_upgrade_removes_nothing_that_is_not_hubstack_s_own(path: str, begun: Path) -> None:
+    """Whatever a tree of somebody else's says that hubstack once wrote."""
+    mine = begun.parent / "mine"
+    mine.write_text("mine")
+    before = contents(begun)
+    for text in (b"mine", before["hubstack.yaml"]):
+        (begun / SUMS).write_text(f"{before[SUMS].decode()}{checksum(text)}  {path}\n")
+        assert run("init", "--upgrade", folder=begun).code == 0
+        assert mine.read_text() == "mine"
+        assert contents(begun) == before

@@ -162,6 +162,13 @@ def test_the_summary_is_appended(shell: Shell, tmp_path: Path) -> None:
     assert file.read_text().startswith("What stood there.\n## Published\n")
 
 
+def test_a_summary_in_a_folder_that_is_not_there_yet(shell: Shell, tmp_path: Path) -> None:
+    built(shell)
+    (tmp_path / "planned").write_bytes(b"\xff")  # and of a file that says nothing
+    assert shell("publish", "--summary", "out/summary.md", "--planned", str(tmp_path / "planned")).exit_code == 0
+    assert "## Published" in (shell.folder / "out" / "summary.md").read_text()
+
+
 def test_build_writes_one_of_its_own(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "summary.md"
     shell.engine.codes["git --version"] = 1
@@ -280,8 +287,9 @@ def test_deliver_with_words_that_make_no_sense(
         shell("deliver", str(cluster), *words)
 
 
-def test_only_a_configmap_is_delivered(shell: Shell, cluster: Path) -> None:
-    (shell.folder / "profiles" / "emitted" / "demo.yaml").write_text("kind: Secret\n")
+@pytest.mark.parametrize("content", [b"kind: Secret\n", b"\xff\xfe"])
+def test_only_a_configmap_is_delivered(content: bytes, shell: Shell, cluster: Path) -> None:
+    (shell.folder / "profiles" / "emitted" / "demo.yaml").write_bytes(content)
     with pytest.raises(HubstackError):
         shell("deliver", str(cluster), "--branch", "main")
     assert git(cluster, "ls-tree", "--name-only", "main") == ""

@@ -308,6 +308,56 @@ def test_scripts_are_sound(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+# --- one pull request that is open, and a new one where the last was merged ------------------------------------------------
+
+GH = """#!/bin/sh
+echo "$*" >>"$OUT/asked"
+case "$1 $2" in
+  "auth setup-git") ;;
+  "pr view") test -n "$STATE" || { echo "no pull requests found" >&2; exit 1; }
+    case "$*" in *--jq*) echo "$STATE" ;; esac ;;
+  "pr edit" | "pr create") body=; while [ $# -gt 0 ]; do [ "$1" != --body-file ] || body=$2; shift; done
+    [ -z "$body" ] || cp "$body" "$OUT/body" ;;
+  *) exit 98 ;;
+esac
+"""
+HUBSTACK = """#!/bin/sh
+case "$*" in *"--branch main"*) exit 1 ;; esac
+"""
+GIT = "#!/bin/sh\n"
+
+
+def ask(folder: Path, workflow: str, job: str, state: str, *, table: str = "") -> list[str]:
+    """What the job's last step asks of GitHub where the branch's newest pull request is in this state, or there is none."""
+    for name, script in (("gh", GH), ("hubstack", HUBSTACK), ("git", GIT)):
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+    (folder / "update").mkdir()
+    (folder / "update" / "table.txt").write_text(table, encoding="utf-8")
+    (folder / "update" / "hubstack.lock").touch()
+    step = Tree(ROOT).workflow(workflow)["jobs"][job]["steps"][-1]
+    env = {"PATH": f"{folder}:/usr/bin:/bin", "OUT": str(folder), "RUNNER_TEMP": str(folder), "STATE": state}
+    env |= {"GITHUB_STEP_SUMMARY": f"{folder}/summary", "REPOSITORY": "here", "GITHUB_SHA": "0" * 40}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", step["run"]], cwd=folder, env=env, check=True)
+    return [line for line in (folder / "asked").read_text().splitlines() if line.startswith(("pr create", "pr edit"))]
+
+
+@pytest.mark.parametrize("state", ["", "MERGED", "CLOSED", "OPEN"])
+@pytest.mark.parametrize(("workflow", "job"), [("publish.yml", "deliver"), ("update.yml", "propose")])
+def test_a_pull_request_is_opened_where_none_is_open(workflow: str, job: str, state: str, tmp_path: Path) -> None:
+    asked = ask(tmp_path, workflow, job, state)
+    assert any(line.startswith("pr create") for line in asked) is (state != "OPEN")
+    assert workflow != "update.yml" or len(asked) == 1
+
+
+def test_a_long_table_of_changes_fits_into_a_pull_request(tmp_path: Path) -> None:
+    ask(tmp_path, "update.yml", "propose", "", table="numpy 2.1.0 → 2.2.0\n" * 10_000)
+    body = (tmp_path / "body").read_bytes()
+    assert b"numpy" in body
+    assert body.endswith(b"\n```\n")
+    assert len(body) < 65_536
+
+
 # --- which registry, and who logs in there ------------------------------------------------------------------------------
 
 DOCKER = '#!/bin/sh\necho "$* $(cat)" >>"$OUT/logins"\n'

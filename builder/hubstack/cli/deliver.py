@@ -111,9 +111,12 @@ def _files(invocation: Invocation, source: Path | None, wanted: tuple[str, ...],
     for hub in chosen(invocation, wanted):
         file = place / f"{hub.name}.yaml"
         if file.is_file():
-            text = file.read_text(encoding="utf-8")
-            parse_configmap(text, str(file))
-            found["/".join(filter(None, (folder, file.name)))] = text.encode()
+            content = file.read_bytes()
+            try:
+                parse_configmap(content.decode(), str(file))
+            except UnicodeDecodeError:
+                raise UsageError(f"{file} is no text", hint=f"Write it anew: hubstack profiles {hub.name}") from None
+            found["/".join(filter(None, (folder, file.name)))] = content
         elif wanted:
             raise UsageError(f"there is no {file}", hint=f"Write it: hubstack profiles {hub.name}")
     if not found:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hubstack.proposal.finding import Finding, Note
     from hubstack.proposal.share import Ground
     from hubstack.proposal.sketch import Sketch
+    from hubstack.proposal.tree import Tree
 
 _FILES = re.compile(
     r"(?i)(?:(?:docker|container)file.*|.*\.(?:docker|container)file|.*\.ya?ml|.*\.txt|install\.r|postbuild)"
@@ -77,7 +78,6 @@ def _ground(invocation: Invocation, *, needed: bool) -> Ground:
 
 
 def _read(invocation: Invocation, source: str) -> Finding:
-    from hubstack.proposal.dockerfile import read_dockerfile
     from hubstack.proposal.finding import Finding
     from hubstack.proposal.tree import read_package_file, read_repository, read_tree
 
@@ -88,15 +88,26 @@ def _read(invocation: Invocation, source: str) -> Finding:
     if path.is_dir():
         tree, finding = read_tree(path, source), Finding(name=name)
         dockerfile = read_repository(tree, finding)
-        text = tree.text(dockerfile) if dockerfile else None
-        return finding if text is None else read_dockerfile(text, tree.where(dockerfile), name, tree)
+        return _read_dockerfile(tree, dockerfile, name) if dockerfile else finding
     if not _FILES.fullmatch(path.name):
         raise UsageError(f"{source} is no file that can be imported", hint="See `hubstack import --help` for those.")
     tree = read_tree(path.parent, str(path.parent) if path.parent != Path() else "")
     if re.search(r"(?i)(?:docker|container)file", path.name):
-        return read_dockerfile(tree.text(path.name) or "", source, name, tree)
+        return _read_dockerfile(tree, path.name, name)
     finding = Finding(name=name)
     read_package_file(tree, path.name, finding)
+    return finding
+
+
+def _read_dockerfile(tree: Tree, path: str, name: str) -> Finding:
+    from hubstack.proposal.dockerfile import read_dockerfile
+    from hubstack.proposal.finding import Finding
+    from hubstack.proposal.tree import UNREADABLE
+
+    if (text := tree.text(path)) is not None:
+        return read_dockerfile(text, tree.where(path), name, tree)
+    finding = Finding(name=name)
+    finding.leave(tree.where(path), "", UNREADABLE)
     return finding
 
 

@@ -237,7 +237,12 @@ def _say(folder: Path, python: str, requirement: Requirement, locked: bool) -> N
         click.echo(f".github/hubstack.txt: {requirement.doubt}", err=True)
     update = () if locked else ("hubstack update    (where the registry and a package index answer)",)
     click.echo("Next:", err=True)
-    for step in (f"cd {folder}", *update, "hubstack run science", "git init, add, commit, and push to GitHub"):
+    for step in (
+        f"cd {folder}",
+        *update,
+        "hubstack run science",
+        "git init --initial-branch=main, add, commit, and push to GitHub",
+    ):
         click.echo(f"  {step}", err=True)
 
 

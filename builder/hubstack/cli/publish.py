@@ -86,7 +86,7 @@ summary_option = click.option(
 @summary_option
 @click.option(
     "--planned",
-    type=click.File(encoding="utf-8"),
+    type=click.File(encoding="utf-8", errors="replace"),
     metavar="FILE|-",
     help="What `hubstack matrix` printed before this run, so that what was built is told from what was there.",
 )
@@ -239,6 +239,7 @@ class Account:
             launchers=[row["diff"] for row in hub_rows],
             link=_run_link(),
         )
+        self.file.parent.mkdir(parents=True, exist_ok=True)  # what it tells of has been done: too late for an error
         there = self.file.stat().st_size if self.file.exists() else 0
         with self.file.open("a", encoding="utf-8") as file:
             file.write(render_summary(report, limit_bytes=max(0, LIMIT_BYTES - there)))

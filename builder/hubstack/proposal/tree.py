@@ -16,6 +16,8 @@ from hubstack.proposal.finding import Finding
 from hubstack.proposal.script import requirement_lines
 from hubstack.proposal.sketch import distribution
 
+_DEEPEST = 20
+UNREADABLE = "it is a link, or no text in UTF-8"
 PACKAGE_FILES = ("apt.txt", "requirements.txt", "environment.yml", "environment.yaml", "install.R", "postBuild")
 
 
@@ -60,7 +62,7 @@ class Tree:
 def read_tree(folder: Path, label: str) -> Tree:
     """Raises UsageError where it can't be read whole."""
     reader = Reader(root=folder)
-    files = {path: file for path, file in reader.folder(".").items() if not path.startswith(".git/")}
+    files = reader.folder(".", without={".git"})
     if reader.problems:
         raise UsageError(f"{label or folder}: {reader.problems[0].what}", hint=reader.problems[0].remedy)
     return Tree(folder, label, files)
@@ -69,6 +71,9 @@ def read_tree(folder: Path, label: str) -> Tree:
 def read_package_file(tree: Tree, path: str, finding: Finding) -> None:
     """One of PACKAGE_FILES, or what is called like one."""
     where = tree.where(path)
+    if tree.text(path) is None:
+        finding.leave(where, path, UNREADABLE)
+        return
     match posixpath.basename(path):
         case name if name.endswith((".yml", ".yaml")):
             take_environment(finding, tree, path, where)
@@ -91,9 +96,10 @@ def take_apt(finding: Finding, tree: Tree, path: str) -> None:
                 finding.leave(f"{tree.where(path)}:{number}", word, "no Debian package")
 
 
-def take_requirements(finding: Finding, tree: Tree, path: str, where: str) -> bool:
-    """Whether the file is there."""
+def take_requirements(finding: Finding, tree: Tree, path: str, where: str, seen: set[str] | None = None) -> bool:
+    """Whether the file is there. ``seen`` are files that were read for it: each is read once."""
     text = tree.text(path)
+    seen = {posixpath.normpath(path)} if seen is None else seen
     if text is None:
         finding.leave(where, path, "this file of requirements is not there")
         return True
@@ -101,8 +107,9 @@ def take_requirements(finding: Finding, tree: Tree, path: str, where: str) -> bo
         here = f"{tree.where(path)}:{number}"
         if (other := re.fullmatch(r"(?:-r|--requirement)[ =]?\s*(\S+)", line)) is not None:
             below = posixpath.join(posixpath.dirname(path), other[1])
-            if below != path:
-                take_requirements(finding, tree, below, here)
+            if (name := posixpath.normpath(below)) not in seen:
+                seen.add(name)
+                take_requirements(finding, tree, below, here, seen)
         elif line.startswith("-"):
             finding.leave(here, line, "an option: where packages come from is the builder's business")
         elif (bare := re.split(r"\s--hash=", line)[0].strip()) and distribution(bare) and "@" not in bare:
@@ -118,6 +125,9 @@ def take_environment(finding: Finding, tree: Tree, path: str, where: str) -> boo
 
     text = tree.text(path)
     try:
+        if _depth(text or "") > _DEEPEST:
+            finding.leave(where, path, f"its values nest more than {_DEEPEST} deep")
+            return True
         node = yaml.compose(text or "", Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         finding.leave(where, path, f"it is no YAML: {getattr(error, 'problem', error)}")
@@ -129,7 +139,20 @@ def take_environment(finding: Finding, tree: Tree, path: str, where: str) -> boo
         if key.value in ("dependencies", "channels") and isinstance(value, yaml.SequenceNode):
             for item in value.value:
                 _take_item(finding, tree, path, key.value, item)
+    if not any(key.value == "dependencies" and isinstance(value, yaml.SequenceNode) for key, value in node.value):
+        finding.leave(where, path, "this environment has no list of `dependencies`")
     return True
+
+
+def _depth(text: str) -> int:
+    """Of lists and mappings in each other: what composes them would fall off the stack. Raises YAMLError."""
+    import yaml
+
+    now = most = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        now += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        most = max(most, now)
+    return most
 
 
 def _take_item(finding: Finding, tree: Tree, path: str, key: str, item: Any) -> None:
@@ -137,8 +160,17 @@ def _take_item(finding: Finding, tree: Tree, path: str, key: str, item: Any) -> 
 
     where = f"{tree.where(path)}:{item.start_mark.line + 1}"
     if isinstance(item, yaml.MappingNode):
-        for line in (one for _, listed in item.value if isinstance(listed, yaml.SequenceNode) for one in listed.value):
-            _take_pip(finding, str(line.value), f"{tree.where(path)}:{line.start_mark.line + 1}")
+        for name, listed in item.value:
+            lines = listed.value if isinstance(listed, yaml.SequenceNode) else ()
+            if not lines or not all(isinstance(line, yaml.ScalarNode) for line in lines):
+                finding.leave(
+                    where, str(name.value) if isinstance(name, yaml.ScalarNode) else "", "no list of packages"
+                )
+                continue
+            for line in lines:
+                _take_pip(finding, line.value, f"{tree.where(path)}:{line.start_mark.line + 1}")
+    elif not isinstance(item, yaml.ScalarNode) or not item.value.strip():
+        finding.leave(where, "", "no name of a package or channel")
     elif key == "channels":
         if item.value not in ("conda-forge", "defaults", "nodefaults"):
             finding.leave(where, item.value, "another channel than conda-forge")

@@ -18,7 +18,7 @@ from hubstack.starter import files, fill
 
 SUMS = ".github/hubstack.sums"
 REQUIREMENT = ".github/hubstack.txt"
-_SUM = re.compile(r"([0-9a-f]{64})  (.+)")
+_SUM = re.compile(r"([0-9a-f]{64})  (\.(?:github|schemas)(?:/(?!\.{1,2}(?:/|$))[^/]+)+)")
 _COMMENT = (
     "# What hubstack wrote here, for `hubstack init --upgrade`: a file that differs is yours, and stays as it is.\n"
 )
@@ -36,7 +36,10 @@ def machinery(requirement: str, version: str) -> Mapping[str, bytes]:
 
 
 def parse_sums(text: str) -> dict[str, str]:
-    """Path → checksum. Lines that are none, such as a merge's marks, are passed over: those files count as changed."""
+    """Path → checksum. Other lines, such as a merge's marks, are passed over: those files count as changed.
+
+    Neither are files elsewhere hubstack's own, whatever a tree says: an upgrade removes what is named here.
+    """
     return {match[2]: match[1] for line in text.splitlines() if (match := _SUM.fullmatch(line)) is not None}
 
 
