@@ -13,6 +13,8 @@ DEMO_STACKS := minimal scipy datascience
 UNIT := not engine and not registry and not slow
 # What runs beside itself: no engine, no browser, no registry, no port that is named.
 FAST := tests/docs tests/merge tests/promises tests/unit
+# What brings engines of its own, and what needs little of the one that all share.
+BESIDE := tests/helm tests/engine/test_runners.py tests/engine/test_supply.py
 # Tests give hubstack a registry themselves; they learn from another variable which one is real.
 PYTEST := env -u HUBSTACK_REGISTRY HUBSTACK_TEST_REGISTRY=$(HUBSTACK_REGISTRY) HUBSTACK_TEST_CA_BUNDLE=$(CA_BUNDLE) $(BIN)/pytest
 
@@ -35,12 +37,13 @@ everything: setup ## the same for every stack and every hub
 test: tools lint ## every test, with real builds on a real engine and a real registry
 	HUBSTACK_TEST_TOOLS=1 $(PYTEST) -q --numprocesses=2 -m '$(UNIT)' $(FAST)
 	HUBSTACK_TEST_TOOLS=1 $(PYTEST) -m 'not ($(UNIT))' $(FAST)
-	HUBSTACK_TEST_TOOLS=1 $(PYTEST) $(addprefix --ignore=,$(FAST))
+	HUBSTACK_TEST_TOOLS=1 $(PYTEST) -q --numprocesses=2 --dist=loadfile $(BESIDE)
+	HUBSTACK_TEST_TOOLS=1 $(PYTEST) $(addprefix --ignore=,$(FAST) $(BESIDE))
 
 check: venv lint unit ## the fast part of test: format, lint, types, unit tests; no engine
 
 unit: venv
-	$(PYTEST) -q --numprocesses=2 -m '$(UNIT)' $(FAST)
+	$(PYTEST) -q --numprocesses=2 -m '$(UNIT) and not long' tests/merge tests/promises tests/unit
 
 lint: venv
 	$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --check; exit 1; }

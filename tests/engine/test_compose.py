@@ -13,10 +13,10 @@ from tests.engine.workbench import Work
 
 pytestmark = pytest.mark.engine
 
-LAYERS = ("hello", "numbers", "unused", "editor")
+LAYERS = ("hello", "numbers", "note", "editor")
 WHOLE = """
 set -e
-hello; python -c 'import six'; /opt/unused; ed --version
+hello; python -c 'import six'; cat /opt/note; ed --version
 dpkg --audit; apt-get check
 export PATH="$PATH:/usr/sbin:/sbin"; ldconfig -p >/tmp/merged; ldconfig; ldconfig -p >/tmp/own; cmp /tmp/merged /tmp/own
 grpck -r; pwck -r || [ $? = 2 ]  # folders that Debian never makes
@@ -34,6 +34,8 @@ def composed(settled: Work) -> dict[str, object]:
     """Of two layers with packages of Debian, one with one of PyPI, and one with a file."""
     settled.write("layers/editor/layer.yaml", "summary: The standard one\ntests: [{run: ed --version}]\n")
     settled.write("layers/editor/apt.txt", "ed\n")
+    settled.write("layers/note/layer.yaml", "summary: A file\n")
+    settled.write("layers/note/files/opt/note", "a note\n")
     found: dict[str, object] = json.loads(settled.run("compose", *LAYERS, "--push", "--json").stdout)
     return found
 
@@ -74,10 +76,10 @@ def test_a_project_whose_images_are_signed_is_refused(settled: Work) -> None:
 def test_without_push_it_is_only_worked_out(settled: Work, registry: Registry) -> None:
     repository = settled.prefix.child("composed")
     before = registry.tags(repository)
-    found = json.loads(settled.run("compose", "hello", "unused", "--json").stdout)
+    found = json.loads(settled.run("compose", "hello", "numbers", "--json").stdout)
     assert registry.tags(repository) == before
     ref = ImageRef.parse(found["ref"])
-    assert (ref.tag.startswith("hello-unused-"), ref.digest) == (True, None)
+    assert (ref.tag.startswith("hello-numbers-"), ref.digest) == (True, None)
 
 
 def test_layers_that_want_different_things_are_refused_by_name(settled: Work, registry: Registry) -> None:

@@ -13,6 +13,8 @@ import yaml
 from tests.commandline import PROJECTS, run
 from tests.engine.expression import holds
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "contributing.md"
 UNITS = ("new", "layer", "units", "--requires", "python", "--apt", "units")

@@ -13,6 +13,8 @@ from hubstack.ci.delivery import Delivery, Origin, Target, deliver, record_ref
 from hubstack.ci.mirror import Mirror
 from hubstack.errors import CommandFailed, HubstackError, UsageError
 
+pytestmark = pytest.mark.long
+
 FILE = "apps/demo.yaml"
 
 

@@ -26,6 +26,8 @@ from hubstack.reference import Digest
 
 from tests.commandline import PROJECTS, run
 
+pytestmark = pytest.mark.long
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "export"
 SOMEWHERE = Digest(f"sha256:{'a' * 64}")
 

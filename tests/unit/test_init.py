@@ -20,6 +20,8 @@ from hubstack.starter.requirement import requirement
 from tests.commandline import Done, run
 from tests.fakes.registry import FakeRegistry
 
+pytestmark = pytest.mark.long
+
 NOBODY = "127.0.0.1:9/jupyter/base-notebook:python-3.13"  # the port "discard": nothing answers
 
 

@@ -23,6 +23,8 @@ from tests.commandline import PROJECTS, Done, run
 from tests.fakes.registry import FakeRegistry
 from tests.shell import Shell, TerminalEngine
 
+pytestmark = pytest.mark.long
+
 MACHINES = Machines(runners=20, startup_s=60.0, waves=4)
 LEAVES = ("scipy", "dask", "sql")
 

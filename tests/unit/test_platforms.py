@@ -21,6 +21,8 @@ from tests.commandline import PROJECTS
 from tests.fakes.registry import FakeRegistry
 from tests.shell import Shell, TerminalEngine
 
+pytestmark = pytest.mark.long
+
 AMD64, ARM64 = "linux/amd64", "linux/arm64"
 
 

@@ -17,6 +17,8 @@ from tests.commandline import PROJECTS
 from tests.fakes.registry import FakeRegistry
 from tests.shell import Shell, TerminalEngine
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def registry() -> Iterator[FakeRegistry]:

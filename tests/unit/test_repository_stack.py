@@ -37,6 +37,8 @@ from tests.tree import tree
 from tests.unit.test_repository_specification import repository
 from tests.unit.test_update import World
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 URL = "https://git.example.org/course.git"
 OLD, NEW = "1a" * 20, "4d" * 20

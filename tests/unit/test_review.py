@@ -21,6 +21,8 @@ from tests.fakes.registry import FakeRegistry
 from tests.shell import Shell, TerminalEngine
 from tests.unit.test_since import PLAIN, commit, git, replaced, write
 
+pytestmark = pytest.mark.long
+
 BIG = "layers/git/Dockerfile.j2"
 
 

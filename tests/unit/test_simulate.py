@@ -28,6 +28,8 @@ from hubstack.schedule import Outcome, Result
 
 from tests.commandline import run
 
+pytestmark = pytest.mark.long
+
 DOCS = Path(__file__).parents[2] / "docs"
 FREE = Costs(startup_s=0.0, pull_s=0.0, pod_s=0.0)
 

@@ -16,6 +16,8 @@ from tests.commandline import PROJECTS
 from tests.fakes.registry import FakeRegistry
 from tests.shell import Shell, TerminalEngine
 
+pytestmark = pytest.mark.long
+
 PLAIN = "title: Plain\nbase: debian\nlayers: [git]\n"
 LAYER = "summary: Something new\n"
 

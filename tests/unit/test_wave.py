@@ -14,6 +14,8 @@ from hubstack.ci.wave import JOB_S, MOST_JOBS, Machines, Waves, make_waves
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.long
+
 CALMLY = settings(deadline=None, max_examples=50)  # the machine may be busy
 AMD, ARM = "linux/amd64", "linux/arm64"
 

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 import pytest
 import yaml
 
+pytestmark = pytest.mark.long
+
 Json: TypeAlias = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 STARTER = ROOT / "builder" / "hubstack" / "starter"
