@@ -79,7 +79,11 @@ class Threads:
         return len(self._running)
 
     def start(self, task: Callable[[], Outcome]) -> None:
-        self._running.add(self._pool.submit(task))
+        future: Future[Outcome] = Future()
+        self._running.add(
+            future
+        )  # first: Ctrl-C may come while the pool starts the worker, which is to be waited for then
+        self._pool.submit(_fulfil, future, task)
 
     def wait(self) -> Iterable[Future[Outcome]]:
         done, self._running = wait(self._running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
@@ -87,6 +91,13 @@ class Threads:
 
     def leave(self) -> None:
         self._pool.shutdown(wait=False)
+
+
+def _fulfil(future: Future[Outcome], task: Callable[[], Outcome]) -> None:
+    try:
+        future.set_result(task())
+    except BaseException as error:  # noqa: BLE001 - whoever waits for it raises it
+        future.set_exception(error)
 
 
 def priorities(graph: Graph, seconds: Mapping[str, float]) -> dict[str, float]:

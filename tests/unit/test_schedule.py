@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -287,6 +289,22 @@ def test_ctrl_c_waits_for_the_workers_to_clean_up() -> None:
         run({"quick": [], "slow": []}, work, cancel=cancel, on_outcome=interrupt, on_cancel=hang.stop)
     assert cleaned.is_set()
     assert cancel.is_set()
+
+
+def test_ctrl_c_while_a_worker_is_only_just_started_waits_for_it() -> None:
+    """It comes as soon as the work has begun: the caller is still in the midst of starting it."""
+    cleaned: list[str] = []
+
+    def work(step: Step) -> Outcome:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        cleaned.append(step.node.id)
+        raise Cancelled
+
+    for number in range(20):
+        with pytest.raises(KeyboardInterrupt):
+            run({f"n{number}": []}, work, cancel=threading.Event())
+    assert cleaned == [f"n{number}" for number in range(20)]
 
 
 def test_ctrl_c_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
