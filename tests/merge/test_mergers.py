@@ -13,6 +13,8 @@ from hubstack.merge.mergers.ld_so_cache import parse_cache, render_cache
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.long
+
 NAMES = st.sampled_from(["apt", "bash", "cron", "dash", "ed", "file"])
 
 

@@ -20,6 +20,8 @@ from hubstack.reference import Digest
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.long
+
 
 def member(
     name: str, kind: bytes = tarfile.REGTYPE, link: str = "", content: bytes = b"", pax: Mapping[str, str] | None = None

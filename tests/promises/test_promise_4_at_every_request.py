@@ -19,6 +19,8 @@ from tests.fakes.wire import Reply, Seen, Trouble
 from tests.family import Family
 from tests.site import WRITES, Site
 
+pytestmark = pytest.mark.long
+
 FAMILY = Family(
     below={"debian": [], "lab": ["debian"]},
     stacks={"minimal": "lab"},

@@ -11,6 +11,8 @@ import pytest
 
 from tests.commandline import HUBSTACK, PROJECTS, Done, run
 
+pytestmark = pytest.mark.long
+
 LAB = """\
 summary: JupyterLab
 requires: [hello]

@@ -14,6 +14,8 @@ from tests.commandline import PROJECTS
 from tests.fakes.registry import FakeRegistry
 from tests.shell import Shell, TerminalEngine
 
+pytestmark = pytest.mark.long
+
 EMITTED = "profiles/emitted/demo.yaml"
 
 

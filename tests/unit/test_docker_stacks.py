@@ -21,6 +21,8 @@ from hubstack.project import load_project
 from hubstack.record import Record
 from hubstack.reference import Digest
 
+pytestmark = pytest.mark.long
+
 STACKS = Path(__file__).parents[1] / "projects" / "good-docker-stacks"
 THEIR_JOBS, THEIR_MINUTES = 28, 27.5
 NODE_S, STARTUP_S = 215.0, 60.0

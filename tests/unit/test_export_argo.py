@@ -28,6 +28,8 @@ from tests.commandline import HUBSTACK, PROJECTS, run
 from tests.fakes.registry import FakeRegistry
 from tests.shell import Shell, TerminalEngine
 
+pytestmark = pytest.mark.long
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "export"
 PROJECT = PROJECTS / "good-engine"
 CLUSTER = Cluster(image="registry.example/tools/hubstack:1", registry="registry.example/family")

@@ -8,6 +8,8 @@ import pytest
 
 from tests.engine.expression import Anything, Unknown, evaluate, holds, interpolate
 
+pytestmark = pytest.mark.long
+
 CONTEXTS: dict[str, Any] = {
     "needs": {"plan": {"result": "failure", "outputs": {"wave1": '{"include": []}', "wave2": ""}}},
     "vars": Anything({"X": "x"}),

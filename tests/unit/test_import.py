@@ -11,6 +11,8 @@ from hubstack.proposal.script import Meaning, expand, meaning, split_commands
 
 from tests.commandline import PROJECTS, Done, run
 
+pytestmark = pytest.mark.long
+
 SCIPY = """\
 # A notebook image in the style of Jupyter's own
 ARG REGISTRY=quay.io

@@ -23,6 +23,8 @@ from tests.commandline import PROJECTS, run
 from tests.handmade import handmade_graph, handmade_layer, handmade_project
 from tests.tree import tree
 
+pytestmark = pytest.mark.long
+
 EXCEPTION = """\
 policy:
   test_network: false

@@ -18,6 +18,8 @@ from tests.fakes.registry import FakeRegistry
 from tests.family import Family
 from tests.site import Site
 
+pytestmark = pytest.mark.long
+
 KEYS = [f"{number:064x}" for number in range(600)]
 LIST = """\
 NAME/NODE     DRIVER/ENDPOINT   STATUS    BUILDKIT         PLATFORMS

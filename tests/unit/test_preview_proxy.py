@@ -16,6 +16,8 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler, websocket_connect
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("configurable_http_proxy")
 
 PAUSE_S = 0.5

@@ -17,6 +17,8 @@ from hubstack.prune.verdict import BELONGS, NAMED, STRANGE, TREE, UNKNOWN, judge
 from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.source import Source
 
+pytestmark = pytest.mark.long
+
 NESTED = Names(prefix=ImageRef.parse("registry.example/family"), layout=Layout.NESTED)
 SINGLE = Names(prefix=ImageRef.parse("registry.example/family"), layout=Layout.SINGLE)
 FP = [Fingerprint(f"{number:064x}"[::-1]) for number in range(1, 6)]

@@ -25,6 +25,8 @@ from tests.site import Site
 from tests.tree import tree
 from tests.unit.test_repository_checkout import git
 
+pytestmark = pytest.mark.long
+
 LOG = """\
 #9 [3/3] RUN --mount=type=tmpfs,target=/tmp {command}
 #9 0.1 this is why

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 HAS = {"demo-one": "1.5", "Demo_Two": "2.0rc1"}
 NOTHING: Mapping[str, Any] = {"stack": "minimal", "runtime": None, "apt": [], "requirements": [], "conda": []}
 PYTHON = ".".join(str(part) for part in sys.version_info[:3])

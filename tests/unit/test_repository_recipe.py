@@ -13,6 +13,8 @@ from hubstack.repository.choice import Offer
 
 from tests.unit.test_repository_specification import repository
 
+pytestmark = pytest.mark.long
+
 IMAGE = "hub.example.org/minimal:default-1@sha256:" + "a" * 64
 FILES = {
     "binder/apt.txt": "hello\n",

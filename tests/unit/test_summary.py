@@ -26,6 +26,8 @@ from markdown_it import MarkdownIt
 
 from tests.family import DIAMOND, Family
 
+pytestmark = pytest.mark.long
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "summary.md"
 HOSTILE = [
     "a | b",

@@ -28,6 +28,8 @@ from hubstack.supply.provenance import Circumstances, fingerprint_in, provenance
 
 from tests.family import DIAMOND
 
+pytestmark = pytest.mark.long
+
 GOLDEN = Path(__file__).parents[1] / "golden" / "supply"
 DIGEST = Digest("sha256:" + "ab" * 32)
 PACKAGES = {
