@@ -17,9 +17,9 @@ from hubstack.lock import Demand, Lock, Upstream, missing, pins_for
 from hubstack.lock.repository import missing_revision, revision_of
 from hubstack.lock.resolution import PythonInput
 from hubstack.model import Graph, Image, Layer, Project, Rendered
-from hubstack.names import joint
-from hubstack.plan import Known, Plan, make_plan
-from hubstack.reference import Digest, Fingerprint
+from hubstack.names import Names
+from hubstack.plan import Known, Plan, make_plan, over_platforms
+from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.render import render_leniently, render_requirements, upstream_images
 from hubstack.render.template import variables_read
 
@@ -58,17 +58,13 @@ class Inputs:
     def fingerprint(self, node: str) -> Fingerprint:
         return self.identities[node].fingerprint
 
-    def published(self, image: Image) -> Fingerprint:
-        """What the image's immutable name carries: it is over all platforms of its (stack, variant)."""
-        return self._published[image.variant.id]
+    def published(self, names: Names, image: Image) -> ImageRef:
+        """The immutable name under which ``image`` is offered, as a plan says it."""
+        return names.published(image.variant.stack, image.variant.name, self._joint[image.variant.id])
 
     @cached_property
-    def _published(self) -> Mapping[str, Fingerprint]:
-        found: dict[str, list[Fingerprint]] = {}
-        for image in self.graph.images:
-            if image.node in self.identities:
-                found.setdefault(image.variant.id, []).append(self.fingerprint(image.node))
-        return {variant: joint(fingerprints) for variant, fingerprints in found.items()}
+    def _joint(self) -> Mapping[str, Fingerprint]:
+        return over_platforms((one for one in self.graph.images if one.node in self.identities), self.fingerprint)
 
     def on(self, platform: str) -> Inputs:
         """Only what is for ``platform``, if that is one of the project's. Raises UsageError where nothing is left."""

@@ -6,7 +6,7 @@ asked once for each of them, however many nodes lie below.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -69,14 +69,18 @@ class Plan:
 
     @cached_property
     def _joint(self) -> Mapping[str, Fingerprint]:
-        """By STACK/VARIANT: over all of its platforms, so that none of them can change under a name."""
-        found: dict[str, list[Fingerprint]] = {}
-        for image in self.images:
-            found.setdefault(image.variant.id, []).append(self.by_node[image.node].identity.fingerprint)
-        return {variant: joint(fingerprints) for variant, fingerprints in found.items()}
+        return over_platforms(self.images, lambda node: self.by_node[node].identity.fingerprint)
 
     def dirty(self) -> tuple[Step, ...]:
         return tuple(step for step in self.steps if step.action in (Action.BUILD, Action.TEST))
+
+
+def over_platforms(images: Iterable[Image], fingerprint: Callable[[str], Fingerprint]) -> Mapping[str, Fingerprint]:
+    """STACK/VARIANT → what its immutable name carries: over all platforms, so that none can change under that name."""
+    found: dict[str, list[Fingerprint]] = {}
+    for image in images:
+        found.setdefault(image.variant.id, []).append(fingerprint(image.node))
+    return {variant: joint(fingerprints) for variant, fingerprints in found.items()}
 
 
 def make_plan(

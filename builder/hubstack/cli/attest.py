@@ -155,9 +155,7 @@ def images(seal: Seal, there: Mapping[Fingerprint, Digest]) -> Iterator[tuple[Im
     from hubstack.oci import make_index
 
     groups = [list(group) for _, group in groupby(seal.inputs.selection.images, key=lambda image: image.variant.id)]
-    names = [
-        seal.names.published(one[0].variant.stack, one[0].variant.name, seal.inputs.published(one[0])) for one in groups
-    ]
+    names = [seal.inputs.published(seal.names, group[0]) for group in groups]
     found = seal.registry.heads(names)
     for name, group in zip(names, groups, strict=True):
         parts = {there[one]: image for image in group if (one := seal.inputs.fingerprint(image.node)) in there}

@@ -14,6 +14,29 @@ from hubstack.cli.invocation import (
     since_option,
 )
 
+runners_option = click.option(
+    "--runners",
+    type=click.IntRange(1, 10_000),
+    default=20,
+    show_default=True,
+    help="Machines that work at once; 20 is what GitHub grants a free account.",
+)
+startup_option = click.option(
+    "--startup",
+    type=click.FloatRange(0, 3600),
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds until a GitHub job's machine builds.",
+)
+waves_option = click.option(
+    "--waves",
+    type=click.IntRange(1, 20),
+    default=4,
+    show_default=True,
+    help="Waves of GitHub jobs at most; the workflow has as many.",
+)
+
 
 @click.command(
     "matrix",
@@ -35,24 +58,9 @@ from hubstack.cli.invocation import (
     default="text",
     help="github: lines for $GITHUB_OUTPUT. Default: text.",
 )
-@click.option(
-    "--runners",
-    type=click.IntRange(1, 10_000),
-    default=20,
-    show_default=True,
-    help="Jobs that run at once; 20 is what GitHub grants a free account.",
-)
-@click.option(
-    "--startup",
-    type=click.FloatRange(0, 3600),
-    default=60.0,
-    show_default=True,
-    metavar="S",
-    help="Seconds until a job's machine builds.",
-)
-@click.option(
-    "--waves", type=click.IntRange(1, 20), default=4, show_default=True, help="Waves at most; the workflow has as many."
-)
+@runners_option
+@startup_option
+@waves_option
 @click.pass_obj
 def command(
     invocation: Invocation,

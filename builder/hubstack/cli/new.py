@@ -171,7 +171,7 @@ def _published(invocation: Invocation, stack: str) -> tuple[str, str]:
         hint = f"Choose {enumerate_words(variants)}." if variants else "Name a stack, not a layer."
         raise UsageError(f"{stack} is {len(variants)} images", hint=hint)
     image = inputs.selection.images[0]
-    ref = invocation.names.published(image.variant.stack, image.variant.name, inputs.published(image))
+    ref = inputs.published(invocation.names, image)
     digest = invocation.connect().head(ref)
     if digest is None:
         raise UsageError(f"{ref} is not published yet", hint=f"Run hubstack build --push {variants[0]}")

@@ -303,10 +303,7 @@ def _images(
     if hub.promoted_from:
         return pull.fixed(hub, offered, promoted_images(hub, offered, names, emitted, hub.promoted_from, anew=False))
     expected = {
-        (image.variant.stack, image.variant.name): names.published(
-            image.variant.stack, image.variant.name, inputs.published(image)
-        )
-        for image in inputs.selection.images
+        (image.variant.stack, image.variant.name): inputs.published(names, image) for image in inputs.selection.images
     }
     return pull.images(hub, offered, expected)
 

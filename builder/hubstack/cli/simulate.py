@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hubstack.cli.invocation import echo_json, examples, json_option
+from hubstack.cli.matrix import runners_option, startup_option, waves_option
 
 if TYPE_CHECKING:
     from hubstack.ci.simulate import Simulated
@@ -26,9 +27,7 @@ MOST_NODES = 100_000
         "hubstack simulate --runners 64 --format svg > scale.svg     10 to 100,000 nodes",
     ),
 )
-@click.option(
-    "--runners", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Machines that work at once."
-)
+@runners_option
 @click.option(
     "--nodes",
     type=click.IntRange(1, MOST_NODES),
@@ -36,14 +35,8 @@ MOST_NODES = 100_000
     help="Nodes of the tree, all to be built. Repeatable. Default: 1000; with svg several sizes.",
 )
 @click.option("--seed", default=1, show_default=True, help="Another tree, other durations.")
-@click.option("--waves", type=click.IntRange(1, 20), default=4, show_default=True, help="For GitHub.")
-@click.option(
-    "--startup",
-    type=click.FloatRange(0, 3600),
-    default=60.0,
-    show_default=True,
-    help="Seconds a GitHub job takes first.",
-)
+@waves_option
+@startup_option
 @click.option(
     "--pod", type=click.FloatRange(0, 3600), default=15.0, show_default=True, help="Seconds a pod takes first."
 )

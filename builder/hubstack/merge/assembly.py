@@ -34,9 +34,9 @@ class Built:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembled:
-    """``nodes`` in stacking order; ``written`` and ``contents`` are what the filesystem layer above them has to say.
+    """``nodes`` in stacking order; ``written`` is what the filesystem layer above them has to say.
 
-    ``index`` is everything below the root, ``config`` the config's object of that name.
+    ``index`` is everything below the root, with the contents of what is written; ``config`` the config's object of that name.
     """
 
     nodes: tuple[str, ...]
