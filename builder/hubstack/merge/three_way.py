@@ -153,13 +153,8 @@ class _Merge:
         )
 
     def _restore(self, path: str, changed: Sequence[Part]) -> None:
-        """One version is wanted, but a part above only repeats what the base has."""
-        entry = changed[0].index.entries[path]
-        content = changed[0].index.contents.get(path)
-        if entry.kind is Kind.DEVICE or (entry.kind is Kind.FILE and content is None):
-            self._refuse(path, changed, "is changed by one and written again, unchanged, by another above it")
-        else:
-            self._put(path, entry, content)
+        """One version is wanted, but a part above only repeats what the base has. Whoever writes it needs its content."""
+        self._put(path, changed[0].index.entries[path], changed[0].index.contents.get(path))
 
     def _put(self, path: str, entry: Entry, content: bytes | None = None) -> None:
         self.entries[path] = self.written[path] = entry
