@@ -20,6 +20,13 @@ class Conflict:
         return f"{' and '.join(self.parts)}: {f'/{self.path} ' if self.path else ''}{self.what}"
 
 
+def first_line(fault: HubstackError) -> str:
+    """The first of what a fault says, of several conflicts the first."""
+    if isinstance(fault, MergeConflict):
+        return str(fault.conflicts[0])
+    return fault.message.splitlines()[0]
+
+
 class MergeConflict(HubstackError):
     """Layers that can't be put together without building one on the other. ``conflicts`` are all of them."""
 

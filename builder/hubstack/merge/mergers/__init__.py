@@ -33,7 +33,11 @@ MERGERS: dict[str, Merger] = {
     },
 }
 _MERGERS = [(re.compile(pattern), merger) for pattern, merger in MERGERS.items()]
-KEPT = re.compile("|".join(f"(?:{pattern})" for pattern in (*MERGERS, r"etc/ld\.so\.conf(\.d/.*\.conf)?")))
+KEPT = re.compile(
+    "|".join(
+        f"(?:{pattern})" for pattern in (*MERGERS, r"etc/ld\.so\.conf(\.d/.*\.conf)?", r"(etc|usr/lib)/os-release")
+    )
+)
 """Of these files an index keeps the content."""
 
 
