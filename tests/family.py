@@ -5,13 +5,13 @@ Nothing is read, resolved or rendered, so that a test may make thousands: see te
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hubstack.fingerprint import fingerprints
 from hubstack.graph import needed
 from hubstack.graph.select import Selection
-from hubstack.model import Graph, Image, Kind, Layer, Node, Project, Rendered, Settings, Stack, Test, Variant
+from hubstack.model import Graph, Image, Kind, Layer, Method, Node, Project, Rendered, Settings, Stack, Test, Variant
 from hubstack.pipeline import Inputs
 from hubstack.reference import ImageRef
 from hubstack.source import Position, Source
@@ -27,6 +27,8 @@ class Family:
 
     below: Mapping[str, Sequence[str]]
     stacks: Mapping[str, str]
+    merged: Collection[str] = ()  # nodes that merge what is below them
+    epochs: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)  # what a layer's Dockerfile says, if not its name
     tests: Mapping[str, Sequence[str]] = field(default_factory=dict)  # layer → commands
     versions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -41,12 +43,12 @@ class Family:
         nodes = {
             name: Node(
                 id=name,
-                layer=name,
+                layer="" if name in self.merged else name,
                 base=next(iter(self.below)),
                 values={},
                 platform=PLATFORM,
-                parents=tuple(below[:1]),
-                copies={one: one for one in below[1:]},
+                parents=tuple(sorted(below) if name in self.merged else below[:1]),
+                copies={} if name in self.merged else {one: one for one in below[1:]},
                 stacks=tuple(users.get(name, ())),
             )
             for name, below in self.below.items()
@@ -65,15 +67,16 @@ class Family:
         images = tuple(image for image in graph.images if not stacks or image.variant.stack in stacks)
         selection = Selection(nodes=tuple(dict.fromkeys(image.node for image in images)), images=images)
         project = self._project()
-        rendered = {node: self._rendered(node) for node in needed(graph, selection.nodes)}
+        nodes = needed(graph, selection.nodes)
+        rendered = {node: self._rendered(node) for node in nodes if node not in self.merged}
         return Inputs(
             project=project,
             graph=graph,
             selection=selection,
             rendered=rendered,
-            identities=fingerprints(graph, rendered, {}),
+            identities=fingerprints(graph, rendered, self.epochs),
             offered=frozenset(image.node for image in graph.images),
-            blocked={node: why for node, why in self.blocked.items() if node in rendered},
+            blocked={node: why for node, why in self.blocked.items() if node in nodes},
         )
 
     def _project(self) -> Project:
@@ -95,7 +98,8 @@ class Family:
             name: Stack(name=name, title=name, layers=(top,), source=Source(path=f"stacks/{name}.yaml"))
             for name, top in self.stacks.items()
         }
-        settings = Settings(registry=self.registry, source=Source(path="hubstack.yaml"))
+        assembly = Method.MERGE if self.merged else Method.CHAIN
+        settings = Settings(registry=self.registry, assembly=assembly, source=Source(path="hubstack.yaml"))
         return Project(settings=settings, layers=layers, stacks=stacks, hubs={})
 
     def _rendered(self, node: str) -> Rendered:
@@ -114,6 +118,21 @@ DIAMOND = Family(
     stacks={"minimal": "lab", "science": "scipy", "all": "both"},
     tests={"lab": ["lab works"], "scipy": ["scipy works"]},
     versions={"lab": {"JupyterLab": "jupyter lab --version"}},
+)
+
+MERGED = Family(
+    below={
+        "debian": [],
+        "lab": ["debian"],
+        "r": ["debian"],
+        "scipy": ["lab"],
+        "lab.r": ["lab", "r"],
+        "kernel": ["lab.r"],
+        "kernel.scipy": ["kernel", "scipy"],
+    },
+    merged=("lab.r", "kernel.scipy"),
+    stacks={"minimal": "lab", "all": "kernel.scipy"},
+    tests={"lab": ["lab works"], "scipy": ["scipy works"], "kernel": ["kernel works"]},
 )
 
 CHAIN = Family(

@@ -139,22 +139,17 @@ class Builder:
         layout = self.store.layout(fingerprint)
         if layout is None:
             raise EngineError(f"{node.id}: the engine has left no image behind")
-        self._keep(node, layout)
         return layout
 
     def _merge(self, node: Node) -> Layout:
         self._phase(node, "merging")
-        layout = self._joiner.join(node, self.inputs.fingerprint(node.id), self._known())
-        self._keep(node, layout)
-        return layout
+        return self._joiner.join(node, self.inputs.fingerprint(node.id), self._known())
 
     def _move(self, node: Node, old: Fingerprint) -> Layout:
         """The build ``old`` of a node onto what it stands on now."""
         self._phase(node, "rebasing")
         parent, fingerprint = (self.inputs.fingerprint(one) for one in (node.parents[0], node.id))
-        layout = self._joiner.move(node, old, fingerprint, parent, self._known())
-        self._keep(node, layout)
-        return layout
+        return self._joiner.move(node, old, fingerprint, parent, self._known())
 
     @property
     def _joiner(self) -> Joiner:
@@ -164,9 +159,11 @@ class Builder:
         return {self.inputs.fingerprint(node): digest for node, digest in self._digests.items()}
 
     def _keep(self, node: Node, layout: Layout) -> None:
-        """Have the index of a node that may be merged, or put on another base."""
+        """Have the index of a node that may be merged, or put on another base, before it has a tag."""
         if self.inputs.project.settings.assembly is Method.MERGE or node.id in self._merged:
-            self.shelf.keep(self.inputs.fingerprint(node.id), layout.manifest.digest)
+            fingerprint = self.inputs.fingerprint(node.id)
+            self.shelf.keep(fingerprint, layout.manifest.digest)
+            self.shelf.push(fingerprint)
 
     @cached_property
     def _merged(self) -> frozenset[str]:
@@ -211,6 +208,7 @@ class Builder:
     def _test_here(self, step: Step, layout: Layout, started: float) -> tuple[Digest, int]:
         """Test the local image and push it; the digest in force, which is another run's if that one was first."""
         record = self._prove(step, layout, started)
+        self._keep(step.node, layout)
         if self.publisher is None:
             return layout.manifest.digest, record.size_bytes
         self._phase(step.node, "pushing")

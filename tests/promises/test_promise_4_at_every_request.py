@@ -72,25 +72,42 @@ def end_state(site: Site) -> dict[str, object]:
     return {"tags": site.tags(), "names": names}
 
 
+MERGED = Family(
+    below={"debian": [], "lab": ["debian"], "r": ["debian"], "lab.r": ["lab", "r"]},
+    merged=("lab.r",),
+    stacks={"minimal": "lab.r"},
+    tests={"lab": ["lab works"]},
+)
+FAMILIES = {"chain": FAMILY, "merge": MERGED}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> Family:
+    return FAMILIES[request.param]
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], int, list[Call]]:
+def undisturbed(family: Family, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], int, list[Call]]:
     """The end state of a run that nobody kills, how often it writes, and what it asks of the engine."""
     with dying(tmp_path_factory.mktemp("undisturbed")) as site:
-        assert site.build(FAMILY.inputs(), jobs=1)
+        assert site.build(family.inputs(), jobs=1)
         assert isinstance(site.fake, DyingRegistry)
         return end_state(site), site.fake.written, site.engine.calls
 
 
-def run_again(site: Site, folder: Path) -> dict[str, object]:
+def run_again(site: Site, folder: Path, family: Family) -> dict[str, object]:
     """With the registry back; on the same machine, or on another one."""
     assert isinstance(site.fake, DyingRegistry)
     site.fake.last = 0
-    assert Site.at(folder, site.fake).build(FAMILY.inputs(), jobs=1)
+    assert Site.at(folder, site.fake).build(family.inputs(), jobs=1)
     return end_state(site)
 
 
 def test_at_every_write(
-    undisturbed: tuple[dict[str, object], int, list[Call]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    family: Family,
+    undisturbed: tuple[dict[str, object], int, list[Call]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     expected, writes, _ = undisturbed
     assert writes > 20
@@ -98,13 +115,18 @@ def test_at_every_write(
         with dying(tmp_path / f"{last}", last) as site:
             if last < writes:  # the last reply of all is one that a run can do without: it finds the tag
                 with pytest.raises(Killed):
-                    site.build(FAMILY.inputs(), jobs=1)
+                    site.build(family.inputs(), jobs=1)
             elsewhere = tmp_path / f"{last}" / "elsewhere"
-            assert run_again(site, site.folder if last % 2 else elsewhere) == expected, f"killed at write {last}"
+            assert run_again(site, site.folder if last % 2 else elsewhere, family) == expected, (
+                f"killed at write {last}"
+            )
 
 
 def test_at_every_call_of_the_engine(
-    undisturbed: tuple[dict[str, object], int, list[Call]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    family: Family,
+    undisturbed: tuple[dict[str, object], int, list[Call]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     expected, _, calls = undisturbed
     for nth in range(1, len(calls) + 1):
@@ -117,6 +139,8 @@ def test_at_every_call_of_the_engine(
 
             site.engine.before = die
             with pytest.raises(Killed):
-                site.build(FAMILY.inputs(), jobs=1)
+                site.build(family.inputs(), jobs=1)
             elsewhere = tmp_path / f"{nth}" / "elsewhere"
-            assert run_again(site, site.folder if nth % 2 else elsewhere) == expected, f"killed at {calls[nth - 1]}"
+            assert run_again(site, site.folder if nth % 2 else elsewhere, family) == expected, (
+                f"killed at {calls[nth - 1]}"
+            )

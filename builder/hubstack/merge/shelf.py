@@ -71,10 +71,13 @@ class Shelf:
     def put(self, node: Fingerprint, built: Built) -> None:
         """Keep what is known of a node without looking into its blobs."""
         self._kept[node] = built
-        data = built_json(built)
-        self.store.write_index(node, data)
-        if self.write:
-            self.registry.write_record(self.names.index(node), data, artifact_type=MEDIA_TYPE)
+        self.store.write_index(node, built_json(built))
+        self.push(node)
+
+    def push(self, node: Fingerprint) -> None:
+        """Have in the registry what is known of a node, if anything is pushed at all. An equal index is not sent again."""
+        if self.write and node in self._kept:
+            self.registry.write_record(self.names.index(node), built_json(self._kept[node]), artifact_type=MEDIA_TYPE)
 
     def _read_all(self, tops: Iterable[Fingerprint]) -> dict[Fingerprint, Built | None]:
         """The indexes of ``tops`` and of all below that are not known yet, many at a time."""

@@ -1,0 +1,147 @@
+"""Merges on their way through a run, and nodes that are moved onto a newer base: a behaving engine, a registry in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hubstack.event import Line, Phase
+from hubstack.plan import Action
+from hubstack.schedule import Outcome
+
+from tests.fakes.registry import FakeRegistry
+from tests.family import MERGED, Family
+from tests.site import Site
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as fake:
+        yield fake
+
+
+@pytest.fixture
+def site(tmp_path: Path, fake: FakeRegistry) -> Site:
+    return Site.at(tmp_path / "here", fake)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, fake: FakeRegistry) -> Site:
+    return Site.at(tmp_path / "elsewhere", fake)
+
+
+def phases(site: Site, phase: str) -> list[str]:
+    return [event.node for event in site.events if isinstance(event, Phase) and event.phase == phase]
+
+
+def notes(outcomes: dict[str, Outcome]) -> dict[str, str]:
+    return {node: outcome.note for node, outcome in outcomes.items() if outcome.note}
+
+
+def refreshed(family: Family, day: str = "2026-11-29") -> Family:
+    return replace(family, epochs={"debian": day})
+
+
+def test_a_merge_holds_what_its_parents_hold_each_once(site: Site) -> None:
+    outcomes = site.run(MERGED.inputs())
+    assert sorted(site.says(outcomes["kernel.scipy"].digest)) == ["debian", "kernel", "lab", "r", "scipy"]
+    assert site.engine.verbs("build") == [node for node in site.engine.verbs("build") if "." not in node]
+    assert phases(site, "merging") == ["lab.r", "kernel.scipy"]
+    assert {"lab works", "scipy works", "kernel works"} <= {
+        command for image, command in site.engine.passed if image == outcomes["kernel.scipy"].digest
+    }
+
+
+def test_on_another_machine_it_is_the_same_image_and_no_blob_is_fetched_for_it(
+    site: Site, elsewhere: Site, fake: FakeRegistry
+) -> None:
+    site.run(replace(MERGED, stacks={"minimal": "lab", "s": "scipy", "k": "kernel"}).inputs())
+    before = fake.asked("GET", "/blobs/")
+    there = elsewhere.run(MERGED.inputs())
+    index_or_config = 2 * len(MERGED.below)
+    assert len(fake.asked("GET", "/blobs/")) - len(before) <= index_or_config
+    assert site.run(MERGED.inputs())["kernel.scipy"].digest == there["kernel.scipy"].digest
+    assert elsewhere.engine.verbs("build") == []
+
+
+def test_without_push_what_is_missing_here_is_fetched(site: Site, elsewhere: Site, fake: FakeRegistry) -> None:
+    site.run(replace(MERGED, stacks={"minimal": "lab", "s": "scipy", "k": "kernel"}).inputs())
+    before = len(site.writes())
+    outcomes = elsewhere.run(MERGED.inputs(), push=False)
+    assert outcomes["kernel.scipy"].result == "built"
+    assert len(site.writes()) == before
+
+
+def test_a_refreshed_base_moves_what_stands_on_it(site: Site) -> None:
+    site.run(MERGED.inputs())
+    again = refreshed(MERGED).inputs()
+    plan = site.plan(again)
+    assert {step.node.id for step in plan.steps if step.moved} == {"lab", "r", "scipy", "kernel"}
+    assert {step.action for step in plan.steps} == {Action.BUILD}
+    site.events.clear()
+    outcomes = site.run(again, plan=plan)
+    assert phases(site, "building") == ["debian"]
+    assert notes(outcomes) == {
+        "lab": "rebased",
+        "r": "rebased",
+        "scipy": "rebased",
+        "kernel": "rebased",
+        "lab.r": "merged",
+        "kernel.scipy": "merged",
+    }
+    assert sorted(site.says(outcomes["kernel.scipy"].digest)) == ["debian", "kernel", "lab", "r", "scipy"]
+
+
+def test_from_a_machine_that_has_nothing_a_base_moves_as_well(site: Site, elsewhere: Site) -> None:
+    site.run(MERGED.inputs())
+    there = elsewhere.run(refreshed(MERGED).inputs())
+    assert elsewhere.engine.verbs("build") == ["debian"]
+    with FakeRegistry() as second:
+        third = Site.at(site.folder.parent / "third", second)
+        third.run(MERGED.inputs())
+        here = third.run(refreshed(MERGED).inputs())
+    assert {node: one.digest for node, one in here.items()} == {node: one.digest for node, one in there.items()}
+
+
+def test_twice_moved_is_once_moved_and_the_images_do_not_grow(site: Site) -> None:
+    site.run(MERGED.inputs())
+    site.run(refreshed(MERGED).inputs())
+    outcomes = site.run(refreshed(MERGED, "2026-12-24").inputs())
+    assert notes(outcomes)["kernel"] == "rebased"
+    assert len(site.says(outcomes["kernel.scipy"].digest)) == 5
+
+
+@pytest.mark.parametrize(
+    ("changed", "moved"),
+    [
+        ({"texts": {"debian": "apt-get install other"}}, set[str]()),  # its files ask for something else
+        ({"texts": {"lab": "pip install other"}, "epochs": {"debian": "2026-11-29"}}, {"r"}),
+        ({"epochs": {"lab": "2026-11-29"}}, {"scipy", "kernel"}),
+    ],
+)
+def test_only_a_refresh_below_lets_a_node_be_moved(site: Site, changed: dict[str, object], moved: set[str]) -> None:
+    site.run(MERGED.inputs())
+    plan = site.plan(replace(MERGED, **changed).inputs())  # type: ignore[arg-type]
+    assert {step.node.id for step in plan.steps if step.moved} == moved
+
+
+def test_a_chain_is_moved_when_somebody_asks_for_it(site: Site) -> None:
+    chain = Family(below={"debian": [], "lab": ["debian"]}, stacks={"minimal": "lab"})
+    site.run(chain.inputs())
+    again = refreshed(chain).inputs()
+    assert [step.node.id for step in site.plan(again).steps if step.moved] == []
+
+
+def test_where_the_old_image_is_gone_the_node_is_built(site: Site, fake: FakeRegistry) -> None:
+    inputs = MERGED.inputs()
+    site.run(inputs)
+    for repository in fake.repositories.values():
+        for tag in [tag for tag in repository.tags if tag.startswith("index-")]:
+            del repository.tags[tag]
+    other = Site.at(site.folder.parent / "new", fake)
+    outcomes = other.run(refreshed(MERGED).inputs())
+    assert outcomes["lab"].note.startswith("not rebased: ")
+    assert "lab" in other.engine.verbs("build")
+    assert any(isinstance(event, Line) and "index-" in event.text for event in other.events)
