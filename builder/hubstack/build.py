@@ -28,7 +28,7 @@ from hubstack.merge.conflict import MergeConflict, first_line
 from hubstack.merge.join import Joiner
 from hubstack.merge.shelf import Shelf
 from hubstack.model import Method, Node
-from hubstack.names import FINGERPRINT_LABEL, Names, tested_tag
+from hubstack.names import FINGERPRINT_LABEL, SETTLED_LABEL, Names, tested_tag
 from hubstack.oci import Layout, Manifest
 from hubstack.pipeline import Inputs
 from hubstack.plan import Action, Plan, Step
@@ -272,7 +272,12 @@ class Builder:
             versions=contents.versions,
             packages=contents.packages,
             built=self.today,
+            settled=self._settled(node),
         )
+
+    def _settled(self, node: Node) -> tuple[str, ...]:
+        layout = self.store.part(self.inputs.fingerprint(node.id)) if node.is_merge else None
+        return tuple(layout.config.labels.get(SETTLED_LABEL, "").splitlines()) if layout is not None else ()
 
     def _ref(self, node: Node, digest: Digest) -> ImageRef:
         return self.names.node(self.inputs.fingerprint(node.id)).with_digest(digest)

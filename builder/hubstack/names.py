@@ -13,6 +13,8 @@ from hubstack.reference import Fingerprint, ImageRef
 TESTED = "ok-"  # what tags begin with that say that an image has passed its tests
 FINGERPRINT_LABEL = "io.github.hubstack.fingerprint"  # in an image's config: from a digest back to a fingerprint
 
+SETTLED_LABEL = "io.github.hubstack.settled"  # of a merge: what its packages had to be told of each other, a line each
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:

@@ -26,6 +26,7 @@ class Record:
     versions: Mapping[str, str] = field(default_factory=dict)  # as the layers' ``versions`` ask for them
     packages: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # package manager → name → version
     built: str = ""  # the day in UTC, as 2026-11-21; in no image, for that would be another one each day
+    settled: tuple[str, ...] = ()  # of a merge: what its packages had to be told of each other
     previous: str = ""  # the fingerprint of the image that the registry remembered before; of what people can choose
 
 
@@ -41,6 +42,7 @@ def record_json(record: Record) -> dict[str, Any]:
         "versions": dict(record.versions),
         "packages": {manager: dict(packages) for manager, packages in record.packages.items()},
         **({"built": record.built} if record.built else {}),
+        **({"settled": list(record.settled)} if record.settled else {}),
         **({"previous": record.previous} if record.previous else {}),
     }
 
@@ -64,5 +66,6 @@ def _record(data: Any) -> Record:
         versions=data["versions"],
         packages=data["packages"],
         built=data.get("built", ""),
+        settled=tuple(data.get("settled", ())),
         previous=data.get("previous", ""),
     )

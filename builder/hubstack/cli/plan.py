@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +21,11 @@ from hubstack.cli.invocation import (
 )
 from hubstack.errors import RegistryDenied, RegistryUnreachable
 from hubstack.plan import Action, Plan, plan_json
+
+if TYPE_CHECKING:
+    from hubstack.record import Record
+    from hubstack.reference import Fingerprint
+    from hubstack.tier import Judgement
 
 
 @click.command(
@@ -40,6 +47,7 @@ def command(
     invocation: Invocation, select: tuple[str, ...], since: str | None, as_json: bool, offline: bool, everything: bool
 ) -> None:
     from hubstack.publish import Remote
+    from hubstack.tier import Tier, judge
 
     inputs = prepare_selected(invocation, select, since)
     known = None if offline else Remote(registry=invocation.connect(), names=invocation.names)
@@ -50,10 +58,28 @@ def command(
             raise
         click.echo(f"warning: {invocation.names.build} can't be read: what is there is not known\n  {fault}", err=True)
         plan, offline = inputs.plan(None), True
+    judged = judge(inputs, plan, known.recorded if known is not None and not offline else _nothing)
     if as_json:
-        echo_json(plan_json(plan, invocation.names))
+        value = plan_json(plan, invocation.names)
+        for image in value["images"]:
+            judgement = judged[f"{image['stack']}/{image['variant']}"]
+            image |= {"tier": judgement.tier, "why": judgement.why}
+        echo_json(value)
         return
     show_plan(plan, everything=everything or offline)
+    if any(one.tier is not Tier.BUILD for one in judged.values()):
+        show_tiers(judged)
+
+
+def _nothing(_: object) -> Mapping[Fingerprint, Record]:
+    return {}
+
+
+def show_tiers(judged: Mapping[str, Judgement]) -> None:
+    """How the layers of each image are put together."""
+    click.echo("")
+    for variant, one in judged.items():
+        click.echo(f"{one.tier:<8} {variant}  {one.why}")
 
 
 COLOURS = {Action.BUILD: "green", Action.TEST: "cyan", Action.BLOCKED: "red"}

@@ -29,6 +29,7 @@ def resolve(project: Project) -> Graph:
     """The whole project's graph. Raises ProjectError with everything that is wrong between its files."""
     chains = Chains(Shelf.of(project))
     variants, problems = _variants(project, chains)
+    problems += _resolve_problems(project, variants)
     problems += [*layer_problems(chains.shelf), *_base_problems(project), *_double_problems(project, chains)]
     if problems:
         raise ProjectError(problems)
@@ -176,6 +177,19 @@ def _stack_base_problems(stack: Stack, points: Iterable[Point], project: Project
 
 def _base_place(stack: Stack, point: Point) -> Position:
     return point.given[BASE].position if BASE in point.given else stack.source.at(BASE)
+
+
+def _resolve_problems(project: Project, variants: Iterable[tuple[Variant, Chain]]) -> Iterator[Problem]:
+    layers: dict[str, dict[str, None]] = {}
+    for variant, chain in variants:
+        layers.setdefault(variant.stack, {}).update(dict.fromkeys(chain.layers))
+    for name, there in layers.items():
+        stack = project.stacks[name]
+        for one in stack.resolve:
+            if one.layer not in there:
+                position = stack.source.at("resolve", f"/{one.path}", "layer")
+                what = f"{quote(one.layer)} is no layer of {name}{did_you_mean(one.layer, there)}"
+                yield Problem(position=position, what=what, remedy=f"It has {enumerate_words(there, 'and')}.")
 
 
 def _base_problems(project: Project) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from hubstack.buildx import SOURCE_DATE_EPOCH
 from hubstack.errors import UsageError
 from hubstack.merge.assembly import Assembled, Built
 from hubstack.merge.filesystem import write_layer
-from hubstack.names import FINGERPRINT_LABEL
+from hubstack.names import FINGERPRINT_LABEL, SETTLED_LABEL
 from hubstack.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor, Manifest, canonical_json, digest_of
 from hubstack.reference import Digest, Fingerprint
 
@@ -79,6 +79,8 @@ def _config(
     assembled: Assembled, built: Mapping[Fingerprint, Built], fingerprint: Fingerprint, diff_ids: Sequence[str]
 ) -> dict[str, Any]:
     labels = {**assembled.config.get("Labels", {}), FINGERPRINT_LABEL: fingerprint}
+    if assembled.interests:
+        labels[SETTLED_LABEL] = "\n".join(sorted(map(str, assembled.interests)))
     return {
         **built[assembled.nodes[0]].machine,
         "created": _CREATED,
