@@ -16,7 +16,6 @@ import click
 from hubstack.cli.invocation import (
     SELECT_HELP,
     Invocation,
-    echo_json,
     examples,
     json_option,
     on_terminal,
@@ -71,6 +70,11 @@ if TYPE_CHECKING:
     help="Nodes at work at once. Default: two a processor, at most 8.",
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan and stop; with --json as `hubstack plan` does.")
+@click.option(
+    "--rebase/--no-rebase",
+    default=None,
+    help="Move what stands on a newer base instead of building it, or don't. Default: where layers are merged.",
+)
 @click.option("--fail-fast", is_flag=True, help="Stop everything at the first failure.")
 @all_or_nothing_option("With --push: name")
 @channel_option("With --push: move")
@@ -93,6 +97,7 @@ def command(
     push: bool,
     jobs: int,
     dry_run: bool,
+    rebase: bool | None,
     fail_fast: bool,
     all_or_nothing: bool,
     channels: tuple[str, ...],
@@ -102,8 +107,6 @@ def command(
     summary: Path | None,
     as_json: bool,
 ) -> int:
-    from hubstack.plan import plan_json
-
     published = {"--profiles": profiles_folder, "--channel": channels, "--all-or-nothing": all_or_nothing}
     if not push and (given := next((name for name, value in published.items() if value), "")):
         raise click.UsageError(f"{given} needs --push: it is about what is in the registry.")
@@ -112,13 +115,9 @@ def command(
     if not push:
         inputs = inputs.on(invocation.platform)
     if dry_run:
-        from hubstack.cli.plan import show_plan
+        from hubstack.cli.plan import show_planned
 
-        plan = inputs.plan(known(invocation, push=push))
-        if as_json:
-            echo_json(plan_json(plan, invocation.names))
-        else:
-            show_plan(plan, everything=False)
+        show_planned(inputs.plan(known(invocation, push=push), rebase=rebase), invocation.names, as_json=as_json)
         return 0
     account = Account(file=summary)
     good = build(
@@ -126,6 +125,7 @@ def command(
         inputs,
         push=push,
         jobs=jobs,
+        rebase=rebase,
         fail_fast=fail_fast,
         all_or_nothing=all_or_nothing,
         channels=channels or invocation.project.settings.channels,
@@ -170,6 +170,7 @@ def build(
     *,
     push: bool,
     jobs: int,
+    rebase: bool | None = None,
     fail_fast: bool = False,
     all_or_nothing: bool = False,
     channels: Sequence[str] = (),
@@ -194,10 +195,10 @@ def build(
     remote = Remote(registry=registry, names=invocation.names)
     there = known(invocation, push=push, registry=registry)
     with ExitStack() as stack:
-        plan = inputs.plan(there)
+        plan = inputs.plan(there, rebase=rebase)
         if dirty := bool(plan.dirty()):
             stack.enter_context(invocation.store.lock(on_wait=_say_waiting))
-            plan = inputs.plan(there)  # another build may have been at work here until now
+            plan = inputs.plan(there, rebase=rebase)  # another build may have been at work here until now
         if seal is not None:
             _check(invocation, seal, plan, push=push)
         stream = stack.enter_context(progress(invocation, jobs, as_json))
@@ -230,6 +231,7 @@ def build(
         click.echo(json.dumps({"event": "done", "images": rows}, ensure_ascii=False))
     else:
         show_table(rows)
+        _say_packages(plan, records)
     return all(outcome.result in GOOD for outcome in outcomes.values())
 
 
@@ -270,6 +272,23 @@ def _say_moved(stream: Stream, published: Sequence[Published]) -> None:
 
     if moved := sum(len(one.moved) for one in published):
         stream(Note(text=f"moved {moved} channel tags"))
+
+
+_MOST_SAID = 4  # packages of an image; `hubstack profiles --diff` and a run's --summary have them all
+
+
+def _say_packages(plan: Plan, records: Mapping[str, Record]) -> None:
+    """What is in the new images in other versions than in those before them."""
+    from hubstack.catalogue.change import since
+
+    for image in plan.images:
+        before, after = plan.by_node[image.node].record, records.get(image.node)
+        if before is None or after is None or not before.packages or before.fingerprint == after.fingerprint:
+            continue
+        changes = since(before, after, "").changes
+        said = [f"{one.package} {one.was or 'none'} → {one.now or 'gone'}" for one in changes[:_MOST_SAID]]
+        more = f", and {len(changes) - _MOST_SAID} more" if len(changes) > _MOST_SAID else ""
+        click.echo(f"{image.variant.id}: {', '.join(said) or 'the same packages'}{more}", err=True)
 
 
 def _say_growth(

@@ -48,12 +48,12 @@ def command() -> None:
 @click.option("--rootfs", is_flag=True, help="Make bases from Debian packages here, with mmdebstrap; ask no registry.")
 @click.pass_obj
 def bake(invocation: Invocation, select: tuple[str, ...], output: Path, rootfs: bool) -> None:
-    from hubstack.export.bake import FILE, Bake, find_bases, refuse_blocked, refuse_repositories
+    from hubstack.export.bake import FILE, Bake, as_chains, find_bases, refuse_blocked, refuse_repositories
     from hubstack.export.folder import clear, settle, write
     from hubstack.pipeline import prepare
     from hubstack.publish import Remote
 
-    inputs = prepare(invocation.project, invocation.lock, select)
+    inputs = prepare(as_chains(invocation.project), invocation.lock, select)
     refuse_blocked(inputs)
     refuse_repositories(inputs)
     made = any(rendered.bootstrap is not None for rendered in inputs.rendered.values())

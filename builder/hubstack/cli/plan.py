@@ -23,6 +23,7 @@ from hubstack.errors import RegistryDenied, RegistryUnreachable
 from hubstack.plan import Action, Plan, plan_json
 
 if TYPE_CHECKING:
+    from hubstack.names import Names
     from hubstack.record import Record
     from hubstack.reference import Fingerprint
     from hubstack.tier import Judgement
@@ -69,6 +70,14 @@ def command(
     show_plan(plan, everything=everything or offline)
     if any(one.tier is not Tier.BUILD for one in judged.values()):
         show_tiers(judged)
+
+
+def show_planned(plan: Plan, names: Names, *, as_json: bool) -> None:
+    """What a run would do."""
+    if as_json:
+        echo_json(plan_json(plan, names))
+    else:
+        show_plan(plan, everything=False)
 
 
 def _nothing(_: object) -> Mapping[Fingerprint, Record]:

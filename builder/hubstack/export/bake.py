@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hubstack.buildx import CA_SECRET, SOURCE_DATE_EPOCH
 from hubstack.errors import UsageError
-from hubstack.model import Image, Node, SourceFile
+from hubstack.model import Image, Method, Node, Project, SourceFile
 from hubstack.names import FINGERPRINT_LABEL, Names
 from hubstack.pipeline import Inputs
 from hubstack.plan import Known
@@ -105,6 +105,12 @@ class Bake:
         one = len(self.inputs.project.settings.platforms) == 1
         channel = CHANNEL if one else f"{CHANNEL}-{image.platform.partition('/')[2].replace('/', '-')}"
         return str(self.names.channel(image.variant.stack, image.variant.name, channel))
+
+
+def as_chains(project: Project) -> Project:
+    """The project as bake can build it: it knows lines of builds, and no merge."""
+    stacks = {name: replace(stack, assembly=None, resolve=()) for name, stack in project.stacks.items()}
+    return replace(project, settings=replace(project.settings, assembly=Method.CHAIN), stacks=stacks)
 
 
 def find_bases(inputs: Inputs, known: Known) -> dict[str, Digest]:
