@@ -11,9 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from hubstack.merge.alternative import Tree, is_group, link_of, links_of, relink, wanted_links
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, folders, hides
 from hubstack.merge.mergers import EXTENDED_STATES, STATUS, Clash, Merger, Sides, find_merger
+from hubstack.merge.mergers.alternative import chosen_by_name, merge_alternatives, parse_group
 from hubstack.merge.mergers.dpkg import merge_extended_states
 from hubstack.merge.noise import is_icon_cache, is_noise
 
@@ -55,8 +57,14 @@ class _Merge:
         for part in self.parts:
             self.entries |= part.index.entries
             self.contents |= part.index.contents
-        for path, users in sorted(self._shared().items()):
-            self._settle(path, users)
+        shared = self._shared()
+        groups = {path: changed for path in shared if is_group(path) and len(changed := self._changed(path)) > 1}
+        links = {path: self._links(path, changed) for path, changed in groups.items()}
+        owned = {link for some in links.values() for link in some if self._is_link(link)}
+        for path in sorted(shared.keys() - owned):
+            self._settle(path, shared[path])
+        for path, changed in sorted(groups.items()):
+            self._relink(path, changed, links[path])
         self._merge_extended_states()
         self._drop_icon_caches()
         self.conflicts += [*self._buried(), *self._astray()]
@@ -76,6 +84,41 @@ class _Merge:
                 shared[path] = [*(shared[path] or [seen[path]]), part]
             seen |= dict.fromkeys(part.index.entries.keys() - seen.keys(), part)
         return shared
+
+    def _changed(self, path: str) -> list[Part]:
+        was = self.base.entries.get(path)
+        return [part for part in self.parts if part.index.entries.get(path, was) != was]
+
+    @property
+    def _tree(self) -> Tree:
+        return Tree(base=self.base.entries, above=self.entries)
+
+    def _links(self, group: str, changed: Sequence[Part]) -> list[str]:
+        """The links of a group of alternatives that several parts have changed."""
+        contents = [index.contents.get(group, b"") for index in (self.base, *(part.index for part in changed))]
+        return sorted({self._tree.place(link) for link in links_of(group, contents)})
+
+    def _is_link(self, path: str) -> bool:
+        said = [index.entries[path] for index in (self.base, *self._indexes) if path in index.entries]
+        return all(entry.kind in {Kind.LINK, Kind.WHITEOUT} for entry in said)
+
+    @property
+    def _indexes(self) -> list[Index]:
+        return [part.index for part in self.parts]
+
+    def _relink(self, group: str, changed: Sequence[Part], owned: Sequence[str]) -> None:
+        """Where the links of a merged group lead, now that it is known which files there are."""
+        if any(part.index.entries[group].kind is not Kind.FILE for part in changed):
+            return  # the group is gone, or a conflict
+        sides = self._sides(group, changed)
+        try:
+            merged, file = parse_group(merge_alternatives(sides)), chosen_by_name(sides)
+        except Clash as clash:
+            if not any(one.path == group for one in self.conflicts):
+                self._refuse(group, changed, str(clash))
+            return
+        file = file or merged.best(sides.pointed[0], sides.pointed[1:])
+        relink(owned, wanted_links(group, merged, file, self._tree), self._tree, self._put)
 
     def _settle(self, path: str, users: Sequence[Part]) -> None:
         was = self.base.entries.get(path)
@@ -150,7 +193,13 @@ class _Merge:
             base=self.base.contents.get(path, b""),
             versions=[part.index.contents.get(path, self.base.contents.get(path, b"")) for part in changed],
             beside=[{**self.base.contents, **part.index.contents} for part in changed],
+            pointed=self._pointed(path, changed) if is_group(path) else (),
         )
+
+    def _pointed(self, group: str, changed: Sequence[Part]) -> Sequence[str]:
+        link, was = link_of(group), self.base.entries
+        found = (was.get(link), *(part.index.entries.get(link, was.get(link)) for part in changed))
+        return ["" if entry is None else entry.content for entry in found]
 
     def _restore(self, path: str, changed: Sequence[Part]) -> None:
         """One version is wanted, but a part above only repeats what the base has."""

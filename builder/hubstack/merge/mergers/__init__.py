@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from hubstack.merge.mergers.account import merge_accounts
+from hubstack.merge.mergers.alternative import merge_alternatives
 from hubstack.merge.mergers.debconf import merge_debconf
 from hubstack.merge.mergers.dpkg import EXTENDED_STATES, STATUS, merge_extended_states, merge_status
 from hubstack.merge.mergers.ld_so_cache import merge_ld_so_cache
@@ -21,6 +22,7 @@ MERGERS: dict[str, Merger] = {
     STATUS: merge_status,
     EXTENDED_STATES: merge_extended_states,
     r"var/lib/dpkg/triggers/File": merge_lines,
+    r"var/lib/dpkg/alternatives/[^/]+": merge_alternatives,
     r"var/lib/dpkg/statoverride": merge_paths(3),
     r"var/lib/dpkg/diversions": merge_triples,
     r"var/lib/ucf/(hashfile|registry)": merge_paths(1),

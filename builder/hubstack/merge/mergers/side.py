@@ -14,12 +14,14 @@ Item = TypeVar("Item")
 class Sides:
     """One file: in the base (empty where it has none), and in each part that has changed it.
 
-    ``beside`` holds for each of these parts every content that its index keeps, by path.
+    ``beside`` holds for each of these parts every content that its index keeps, by path. ``pointed`` is, of a group of
+    alternatives, where its link in /etc/alternatives leads: in the base ("" where there is none), then in each part.
     """
 
     base: bytes
     versions: Sequence[bytes]
     beside: Sequence[Mapping[str, bytes]] = field(default_factory=tuple)
+    pointed: Sequence[str] = ()
 
 
 class Clash(Exception):
