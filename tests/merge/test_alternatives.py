@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 
@@ -26,6 +26,7 @@ def editor(name: str, priority: int, *slave: str) -> tuple[str, ...]:
 ED, VIM = editor("ed", -100, *MAN, f"{PAGE}/ed.1"), editor("vim", 30, *MAN, f"{PAGE}/vim.1")
 NANO, TINY = editor("nano", 40), editor("tiny", 15, *MAN, f"{PAGE}/missing.1")
 JOE = editor("joe", 70, *MAN, f"{PAGE}/joe.1", "--slave", "/usr/bin/rjoe", "rjoe", "/usr/bin/rjoe.real")
+EDITOR = "/var/lib/dpkg/alternatives/editor"
 Steps = Sequence[tuple[str, ...]]
 
 
@@ -80,8 +81,8 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    yield Machine(tmp_path)
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
 
 
 def parts(base: Index, *ends: Index) -> list[Part]:
@@ -142,13 +143,11 @@ def test_two_that_set_different_choices_are_refused(machine: Machine) -> None:
     was = machine.after(ED, VIM)
     joe = [machine.after(ED, VIM, one, ("--set", "editor", one[3])) for one in (JOE, NANO)]
     assert said(merge(was, parts(was, *joe))) == [
-        "part0 and part1: /var/lib/dpkg/alternatives/editor is a group of which what it is set to is /usr/bin/joe and "
-        "/usr/bin/nano"
+        f"part0 and part1: {EDITOR} is a group of which what it is set to is /usr/bin/joe and /usr/bin/nano"
     ]
     ends = [machine.after(ED, VIM, ("--set", "editor", f"/usr/bin/{name}")) for name in ("ed", "vim")]
     assert said(merge(was, parts(was, *ends))) == [  # the group's file is the same in both
-        "part0 and part1: /var/lib/dpkg/alternatives/editor is a group of which what it is set to is /usr/bin/ed and "
-        "/usr/bin/vim"
+        f"part0 and part1: {EDITOR} is a group of which what it is set to is /usr/bin/ed and /usr/bin/vim"
     ]
 
 

@@ -219,3 +219,28 @@ def test_ldconfig_reads_what_was_merged_and_finds_its_own_order(tmp_path: Path) 
 def test_another_format_is_refused(content: bytes) -> None:
     with pytest.raises(Clash):
         parse_cache(content)
+
+
+MENU = b"""File: dir,\tNode: Top
+
+* Menu:
+
+Basics
+* Ed: (ed).                     The GNU line editor
+* Finding files: (find).
+                                Operating on files.
+
+Compression
+* Gzip: (gzip).                 Compression of files.
+"""
+
+
+def test_entries_of_the_info_menu_are_joined_in_sections() -> None:
+    awk = b"* Awk: (gawk).                  Text scanning.\n"
+    one = MENU.replace(b"* Ed", awk + b"* Ed")
+    two = MENU.replace(b"\nCompression", b"\nC libraries\n* libm: (libm).\n\nCompression").replace(b"* Gzip", b"* Zip")
+    merge = merger("usr/share/info/dir")
+    merged = two.replace(b"* Ed", awk + b"* Ed")
+    assert merge(sides(MENU, one, two)) == merge(sides(MENU, two, one)) == merged
+    assert merge(sides(b"", MENU, MENU)) == MENU
+    assert merge(sides(b"", one, MENU)) == one

@@ -21,6 +21,7 @@ NOISE = {
     r"var/lib/ucf/(hashfile|registry)\.[0-9]": "copies of the file before",
     r"var/lib/dpkg/(lock|lock-frontend|triggers/Lock|triggers/Unincorp)": "nothing is waiting in an image",
     r"etc/(passwd|group|shadow|gshadow|subuid|subgid)-": "copies of the file before",
+    r"usr/share/info/dir\.old": "a copy of the file before",
     r"etc/\.pwd\.lock": "empty",
     _ICONS: "GTK looks into the folders where it has no cache",
 }

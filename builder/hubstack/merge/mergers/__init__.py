@@ -12,6 +12,7 @@ from hubstack.merge.mergers.account import merge_accounts
 from hubstack.merge.mergers.alternative import merge_alternatives
 from hubstack.merge.mergers.debconf import merge_debconf
 from hubstack.merge.mergers.dpkg import EXTENDED_STATES, STATUS, merge_extended_states, merge_status
+from hubstack.merge.mergers.info_dir import merge_info_dir
 from hubstack.merge.mergers.ld_so_cache import merge_ld_so_cache
 from hubstack.merge.mergers.line import merge_lines, merge_paths, merge_triples
 from hubstack.merge.mergers.side import Clash, Merger, Sides
@@ -29,6 +30,7 @@ MERGERS: dict[str, Merger] = {
     r"var/lib/shells\.state": merge_lines,
     r"var/cache/debconf/(config|templates|passwords)\.dat": merge_debconf,
     r"etc/shells": merge_lines,
+    r"usr/share/info/dir": merge_info_dir,
     r"etc/ld\.so\.cache": merge_ld_so_cache,
     **{
         rf"etc/{table}": merge_accounts(table) for table in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")
