@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
+from hubstack.merge import npm, python, r
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.debian import breaches
@@ -18,7 +19,6 @@ from hubstack.merge.entry import Entry, Index, overlay
 from hubstack.merge.interest import interests
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.owner import strangers
-from hubstack.merge.python import clashes, stale
 from hubstack.merge.three_way import Part, merge
 
 
@@ -114,8 +114,10 @@ def _between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict
     indexes = {part.name: part.index for part in parts}
     return [
         *interests(base, indexes),
-        *clashes(base, indexes),
-        *stale(base, indexes),
+        *python.clashes(base, indexes, merged),
+        *python.stale(base, indexes),
+        *r.clashes(base, indexes, merged),
+        *npm.clashes(base, indexes),
         *strangers(base, indexes),
         *_breaches(base, parts, merged),
     ]

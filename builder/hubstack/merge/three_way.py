@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from hubstack.merge.abridged import whole
 from hubstack.merge.alternative import Tree, is_group, link_of, links_of, relink, wanted_links
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, folders, hides
@@ -190,11 +191,19 @@ class _Merge:
 
     def _sides(self, path: str, changed: Sequence[Part]) -> Sides:
         return Sides(
-            base=self.base.contents.get(path, b""),
-            versions=[part.index.contents.get(path, self.base.contents.get(path, b"")) for part in changed],
+            base=whole(path, self.base, {}) or b"",
+            versions=[self._version(path, part) for part in changed],
             beside=[{**self.base.contents, **part.index.contents} for part in changed],
             pointed=self._pointed(path, changed) if is_group(path) else (),
         )
+
+    def _version(self, path: str, part: Part) -> bytes:
+        if path not in part.index.entries:
+            return self.base.contents.get(path, b"")
+        content = whole(path, part.index, self.base.entries)
+        if content is None:
+            raise Clash("can't be read from what its index keeps")
+        return content
 
     def _pointed(self, group: str, changed: Sequence[Part]) -> Sequence[str]:
         link, was = link_of(group), self.base.entries
@@ -204,7 +213,7 @@ class _Merge:
     def _restore(self, path: str, changed: Sequence[Part]) -> None:
         """One version is wanted, but a part above only repeats what the base has."""
         entry = changed[0].index.entries[path]
-        content = changed[0].index.contents.get(path)
+        content = whole(path, changed[0].index, self.base.entries)
         if entry.kind is Kind.DEVICE or (entry.kind is Kind.FILE and content is None):
             self._refuse(path, changed, "is changed by one and written again, unchanged, by another above it")
         else:

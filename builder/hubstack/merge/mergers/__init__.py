@@ -15,6 +15,8 @@ from hubstack.merge.mergers.dpkg import EXTENDED_STATES, STATUS, merge_extended_
 from hubstack.merge.mergers.info_dir import merge_info_dir
 from hubstack.merge.mergers.ld_so_cache import merge_ld_so_cache
 from hubstack.merge.mergers.line import merge_lines, merge_paths, merge_triples
+from hubstack.merge.mergers.manifest import DESCRIPTION, METADATA, PACKAGE_JSON
+from hubstack.merge.mergers.record import RECORD, merge_record
 from hubstack.merge.mergers.side import Clash, Merger, Sides
 
 __all__ = ["EXTENDED_STATES", "KEPT", "MERGERS", "STATUS", "Clash", "Merger", "Sides", "find_merger"]
@@ -32,12 +34,14 @@ MERGERS: dict[str, Merger] = {
     r"etc/shells": merge_lines,
     r"usr/share/info/dir": merge_info_dir,
     r"etc/ld\.so\.cache": merge_ld_so_cache,
+    RECORD: merge_record,
     **{
         rf"etc/{table}": merge_accounts(table) for table in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")
     },
 }
 _MERGERS = [(re.compile(pattern), merger) for pattern, merger in MERGERS.items()]
-KEPT = re.compile("|".join(f"(?:{pattern})" for pattern in (*MERGERS, r"etc/ld\.so\.conf(\.d/.*\.conf)?")))
+_READ = (r"etc/ld\.so\.conf(\.d/.*\.conf)?", METADATA, DESCRIPTION, PACKAGE_JSON)
+KEPT = re.compile("|".join(f"(?:{pattern})" for pattern in (*MERGERS, *_READ)))
 """Of these files an index keeps the content."""
 
 

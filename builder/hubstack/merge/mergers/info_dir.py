@@ -6,7 +6,6 @@ that begin with a space.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import groupby
 
 from hubstack.merge.mergers.side import Sides, raw, text, three_way
@@ -44,6 +43,6 @@ def _parse(content: bytes) -> tuple[str, dict[_Entry, _Entry]]:
     return "".join(f"{line}\n" for line in head), {entry: entry for entry in entries}
 
 
-def _place(entry: _Entry) -> Sequence[str]:
+def _place(entry: _Entry) -> tuple[str, ...]:
     section, lines = entry
     return (section.lower(), section, lines.lower(), lines)
