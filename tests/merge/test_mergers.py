@@ -1,21 +1,17 @@
-"""Each merger: the laws of a three-way merge, real files, and what it refuses."""
+"""Each merger by itself: what it joins, and what it refuses. test_laws.py has what all of them promise."""
 
 from __future__ import annotations
 
 import random
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hubstack.merge.mergers import STATUS, Clash, Merger, Sides, find_merger
 from hubstack.merge.mergers.ld_so_cache import parse_cache, render_cache
-from hypothesis import given
-from hypothesis import strategies as st
 
 pytestmark = pytest.mark.long
-
-NAMES = st.sampled_from(["apt", "bash", "cron", "dash", "ed", "file"])
 
 
 def merger(path: str) -> Merger:
@@ -33,71 +29,6 @@ def packages(names: Sequence[str], version: str = "1") -> bytes:
         f"Package: {name}\nStatus: install ok installed\nArchitecture: all\nVersion: {version}\n\n".encode()
         for name in sorted(names)
     )
-
-
-def accounts(names: Sequence[str]) -> bytes:
-    ids = {name: 100 + number for number, name in enumerate(["apt", "bash", "cron", "dash", "ed", "file"])}
-    return b"".join(f"{name}:x:{ids[name]}:{ids[name]}::/:/bin/sh\n".encode() for name in sorted(names))
-
-
-def ranges(names: Sequence[str]) -> bytes:
-    starts = {name: 100_000 * (1 + number) for number, name in enumerate(["apt", "bash", "cron", "dash", "ed", "file"])}
-    return b"".join(f"{name}:{starts[name]}:65536\n".encode() for name in sorted(names))
-
-
-def questions(names: Sequence[str]) -> bytes:
-    return b"".join(f"Name: {name}/q\nTemplate: {name}/q\nOwners: {name}\n\n".encode() for name in sorted(names))
-
-
-def lines(names: Sequence[str]) -> bytes:
-    return b"".join(f"/bin/{name}\n".encode() for name in sorted(names))
-
-
-def triples(names: Sequence[str]) -> bytes:
-    return b"".join(f"/bin/{name}\n/bin/{name}.real\n{name}-doc\n".encode() for name in sorted(names))
-
-
-TABLES: list[tuple[str, Callable[[Sequence[str]], bytes]]] = [
-    (STATUS, packages),
-    ("etc/passwd", accounts),
-    ("etc/subuid", ranges),
-    ("etc/shells", lines),
-    ("var/lib/dpkg/diversions", triples),
-    ("var/lib/dpkg/triggers/File", lines),
-    ("var/cache/debconf/config.dat", questions),
-]
-
-
-def as_set(content: bytes) -> set[bytes]:
-    separator = b"\n\n" if b"\n\n" in content else b"\n"
-    return set(filter(None, content.split(separator)))
-
-
-@pytest.mark.parametrize(("path", "write"), TABLES, ids=[path for path, _ in TABLES])
-@given(base=st.sets(NAMES), one=st.sets(NAMES), two=st.sets(NAMES), three=st.sets(NAMES))
-def test_laws(
-    path: str, write: Callable[[Sequence[str]], bytes], base: set[str], one: set[str], two: set[str], three: set[str]
-) -> None:
-    merge = merger(path)
-    old, a, b, c = (write(sorted(names)) for names in (base, one, two, three))
-
-    def joined(*versions: bytes) -> set[bytes]:
-        return as_set(merge(sides(old, *versions)))
-
-    assert joined(a, b) == joined(b, a)  # commutative
-    assert joined(a, a) == as_set(a) or path.endswith("diversions")  # idempotent
-    assert joined(a, old) == as_set(a) or path.endswith("diversions")  # identity with the base
-    assert joined(merge(sides(old, a, b)), c) == joined(a, merge(sides(old, b, c))) == joined(a, b, c)  # associative
-    kept = {name for name in base if name in one and name in two}
-    assert joined(a, b) == as_set(write(sorted(kept | (one - base) | (two - base))))  # and the right thing
-
-
-@pytest.mark.parametrize("path", ["/var/lib/dpkg/status", "/etc/passwd", "/etc/group", "/etc/shells", "/etc/shadow"])
-def test_real_files_come_through_unharmed(path: str) -> None:
-    """Of the machine itself: a merge of what nobody has changed says what the file said."""
-    content = Path(path).read_bytes()
-    again = merger(path[1:])(sides(content, content, content))
-    assert sorted(again.splitlines()) == sorted(content.splitlines())
 
 
 def test_two_versions_of_one_package_clash() -> None:
@@ -244,3 +175,69 @@ def test_entries_of_the_info_menu_are_joined_in_sections() -> None:
     assert merge(sides(MENU, one, two)) == merge(sides(MENU, two, one)) == merged
     assert merge(sides(b"", MENU, MENU)) == MENU
     assert merge(sides(b"", one, MENU)) == one
+
+
+def test_where_names_are_looked_up_is_merged_by_database() -> None:
+    base = b"# Names\n\npasswd:  files # local\nhosts:   files dns\n"
+    one, two = base.replace(b"files # local", b"files systemd"), base.replace(b"dns", b"mdns4 dns") + b"rpc: db\n"
+    merge = merger("etc/nsswitch.conf")
+    assert merge(sides(base, one, two)) == b"# Names\n\npasswd:  files systemd\nhosts:   files mdns4 dns\nrpc: db\n"
+    assert merge(sides(base, base.replace(b"hosts:   files dns\n", b""), one)) == one.replace(
+        b"hosts:   files dns\n", b""
+    )
+    with pytest.raises(Clash, match="looks up hosts in 'files mdns4 dns' and 'files'"):
+        merge(sides(base, two, base.replace(b" dns", b"")))
+
+
+@pytest.mark.parametrize(("kind", "joined"), [("multiselect", True), ("select", False)])
+def test_answers_to_a_question_that_takes_several_are_joined(kind: str, *, joined: bool) -> None:
+    def question(value: str, names: str) -> bytes:
+        variables = f"Variables:\n names = {names}\n" if names else ""
+        return f"Name: pam/p\nTemplate: pam/p\nValue: {value}\n{variables}\n".encode()
+
+    templates = {"var/cache/debconf/templates.dat": f"Name: pam/p\nType: {kind}\n\n".encode()}
+    given = Sides(
+        base=question("unix", "unix"),
+        versions=[question("unix, systemd", "unix, systemd"), question("unix, capability", "unix, capability")],
+        beside=[templates, templates],
+    )
+    merge = merger("var/cache/debconf/config.dat")
+    if joined:
+        assert merge(given) == question("unix, capability, systemd", "unix, capability")
+    else:
+        with pytest.raises(Clash, match="pam/p: V"):
+            merge(given)
+
+
+def test_octaves_list_is_the_one_that_says_something_else_than_the_clock() -> None:
+    merge = merger("usr/share/octave/octave_packages")
+    old, later, more = b"# Created by Octave, 1\na\n", b"# Created by Octave, 2\na\n", b"# Created by Octave, 3\na b\n"
+    assert merge(sides(b"", later, old)) == merge(sides(old, old, later)) == old
+    assert merge(sides(old, later, more)) == more
+    with pytest.raises(Clash, match="different packages of Octave"):
+        merge(sides(old, more, b"c\n"))
+
+
+@pytest.mark.parametrize(
+    ("path", "merged"),
+    [
+        ("var/lib/dpkg/triggers/File", True),
+        ("var/lib/dpkg/triggers/update-ca-certificates", True),
+        ("var/lib/dpkg/triggers/Unincorp", False),
+        ("var/lib/dpkg/triggers/Lock", False),
+        ("var/lib/systemd/deb-systemd-user-helper-enabled/x.socket.dsh-also", True),
+        ("var/lib/systemd/deb-systemd-helper-enabled/multi-user.target.wants/x.service", False),
+        ("etc/passwd-", False),
+        ("var/lib/dpkg/status-old", False),
+    ],
+)
+def test_which_files_have_a_merger(path: str, *, merged: bool) -> None:
+    assert (find_merger(path) is not None) == merged
+
+
+def test_a_line_of_a_record_of_which_parts_say_different_things() -> None:
+    merge = merger("v/x-1.dist-info/RECORD")
+    with pytest.raises(Clash, match=r"different things of x\.py"):
+        merge(sides(b"", b"x.py,sha256=a,1\n", b"x.py,sha256=b,1\n"))
+    line = b"x-1.dist-info/INSTALLER,sha256=%s,4\n"
+    assert merge(sides(b"", line % b"b", line % b"a")) == line % b"a"

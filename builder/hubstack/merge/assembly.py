@@ -19,6 +19,7 @@ from hubstack.merge.entry import Entry, Index, overlay
 from hubstack.merge.interest import interests
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.owner import strangers
+from hubstack.merge.pam import unmerged_profiles
 from hubstack.merge.three_way import Part, merge
 
 
@@ -119,6 +120,7 @@ def _between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict
         *r.clashes(base, indexes, merged),
         *npm.clashes(base, indexes),
         *strangers(base, indexes),
+        *unmerged_profiles(base, indexes),
         *_breaches(base, parts, merged),
     ]
 

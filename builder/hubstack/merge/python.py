@@ -23,6 +23,7 @@ _BYTECODE = re.compile(r"(?P<folder>(?:.*/)?)__pycache__/(?P<name>[^/]+?)\.[^./]
 _METADATA = re.compile(
     r"(?P<site>.*)/(?P<name>[^/]+?)-(?P<version>[^/-]+)(?:-py[^/]*)?\.(?:dist-info/METADATA|egg-info/PKG-INFO)"
 )
+_EXTRA = re.compile(r";.*\bextra\s*==")
 _VERSION = re.compile(r".*/python(?P<version>3\.\d+)/.*")
 
 
@@ -53,8 +54,10 @@ def _unmet(site: str, distributions: Mapping[str, Package]) -> Iterator[tuple[st
     while todo:
         name, extra = todo.pop()
         for said in distributions[name].requires:
+            if _is_optional(said) if not extra else "extra" not in said:
+                continue
             required = _requirement(said)
-            if required is None or (extra and "extra" not in said):
+            if required is None:
                 continue
             if required.marker is not None and not required.marker.evaluate({**environment, "extra": extra}):
                 continue
@@ -65,6 +68,11 @@ def _unmet(site: str, distributions: Mapping[str, Package]) -> Iterator[tuple[st
             more = {(other.name, one) for one in required.extras} - seen
             todo += sorted(more)
             seen |= more
+
+
+def _is_optional(said: str) -> bool:
+    """Whether it is for an extra only. Most are, and needn't be parsed."""
+    return _EXTRA.search(said) is not None and " or " not in said
 
 
 @lru_cache(maxsize=10_000)

@@ -16,6 +16,8 @@ from hubstack.merge.mergers.info_dir import merge_info_dir
 from hubstack.merge.mergers.ld_so_cache import merge_ld_so_cache
 from hubstack.merge.mergers.line import merge_lines, merge_paths, merge_triples
 from hubstack.merge.mergers.manifest import DESCRIPTION, METADATA, PACKAGE_JSON
+from hubstack.merge.mergers.nsswitch import merge_nsswitch
+from hubstack.merge.mergers.octave import merge_octave_packages
 from hubstack.merge.mergers.record import RECORD, merge_record
 from hubstack.merge.mergers.side import Clash, Merger, Sides
 
@@ -24,7 +26,8 @@ __all__ = ["EXTENDED_STATES", "KEPT", "MERGERS", "STATUS", "Clash", "Merger", "S
 MERGERS: dict[str, Merger] = {
     STATUS: merge_status,
     EXTENDED_STATES: merge_extended_states,
-    r"var/lib/dpkg/triggers/File": merge_lines,
+    r"var/lib/dpkg/triggers/(?!Lock$|Unincorp$|.*-old$)[^/]+": merge_lines,
+    r"var/lib/systemd/deb-systemd-(user-)?helper-(enabled|masked)/.*\.dsh-also": merge_lines,
     r"var/lib/dpkg/alternatives/[^/]+": merge_alternatives,
     r"var/lib/dpkg/statoverride": merge_paths(3),
     r"var/lib/dpkg/diversions": merge_triples,
@@ -32,6 +35,8 @@ MERGERS: dict[str, Merger] = {
     r"var/lib/shells\.state": merge_lines,
     r"var/cache/debconf/(config|templates|passwords)\.dat": merge_debconf,
     r"etc/shells": merge_lines,
+    r"etc/nsswitch\.conf": merge_nsswitch,
+    r"(usr/share|usr/local/share|var/lib)/octave/octave_packages": merge_octave_packages,
     r"usr/share/info/dir": merge_info_dir,
     r"etc/ld\.so\.cache": merge_ld_so_cache,
     RECORD: merge_record,

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from hubstack.merge.mergers.side import Sides, raw, text, three_way
 
-_Entry = tuple[str, str]  # section, lines
+_Entry = tuple[str, str]  # section, lines; "" is the section itself
 
 
 def merge_info_dir(sides: Sides) -> bytes:
@@ -40,6 +40,7 @@ def _parse(content: bytes) -> tuple[str, dict[_Entry, _Entry]]:
             entries[-1] = (entries[-1][0], f"{entries[-1][1]}{line}\n")
         elif line:
             section = line
+            entries.append((section, ""))  # it may have none
     return "".join(f"{line}\n" for line in head), {entry: entry for entry in entries}
 
 
