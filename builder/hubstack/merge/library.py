@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from hubstack.merge.conflict import Conflict
+from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Index, folders, hides
 
 
@@ -53,7 +53,7 @@ def two_versions(parts: Mapping[str, Index], base: Index, read: Reader) -> Itera
             version, other = seen.setdefault(key, (package.version, part))
             if version != package.version:
                 what = f"has {package.name} {version} of {other} and {package.version} of {part}"
-                yield Conflict(parts=(other, part), path=package.folder, what=what)
+                yield Conflict(parts=(other, part), path=package.folder, what=what, cause=Cause.VERSION)
 
 
 Unmet = Callable[[str, Mapping[str, Package]], Iterator[tuple[str, str]]]
@@ -75,7 +75,7 @@ def breaches(base: Index, parts: Mapping[str, Index], merged: Index, read: Reade
                 package = inside[name]
                 who = tuple(sorted(part for part, keys in changed.items() if any(key[0] == folder for key in keys)))
                 what = f"has {name} {package.version}, which requires {requirement}, and that does not hold in all together"
-                yield Conflict(parts=who, path=folder, what=what)
+                yield Conflict(parts=who, path=folder, what=what, cause=Cause.RELATION)
 
 
 def _inside(found: Mapping[tuple[str, str], Package], folder: str) -> dict[str, Package]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from hubstack.merge.conflict import Conflict
+from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Index, Kind
 
 PROFILES = "usr/share/pam-configs/"
@@ -25,4 +25,4 @@ def unmerged_profiles(base: Index, parts: Mapping[str, Index]) -> Iterator[Confl
         if own[one] - own[other] and own[other] - own[one]:
             first = min(own[one] - own[other])
             what = f"is a profile of {one}, and {other} has others: pam-auth-update has to be told of all"
-            yield Conflict(parts=(one, other), path=first, what=what)
+            yield Conflict(parts=(one, other), path=first, what=what, cause=Cause.INTEREST)

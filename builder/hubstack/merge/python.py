@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from hubstack.merge.conflict import Conflict
+from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Index, Kind
 from hubstack.merge.library import Package, breaches, two_versions
 from hubstack.merge.mergers.side import text
@@ -122,4 +122,4 @@ def _foreign(module: str, part: str, base: Index, parts: Mapping[str, Index]) ->
     for other, index in parts.items():
         if index.entries.get(module, was) not in (was, compiled):
             what = f"is of {other}, and its bytecode of {part}, which has another"
-            yield Conflict(parts=(other, part), path=module, what=what)
+            yield Conflict(parts=(other, part), path=module, what=what, cause=Cause.VERSION)

@@ -101,10 +101,11 @@ def _agreed(what: str, was: str, now: Sequence[str | None]) -> str:
     changed = [(number, one) for number, one in enumerate(now) if one is not None and one != was]
     wanted = sorted({one for _, one in changed})
     if len(wanted) > 1:
-        said = " and ".join(one or "nothing" for one in wanted)
-        raise Clash(f"is a group of which {what} is {said}", [number for number, _ in changed])
+        said = [one or "automatic" for _, one in changed]
+        raise Clash(f"is a group of alternatives, and they differ in {what}", [number for number, _ in changed], said)
     return wanted[0] if wanted else was
 
 
 def _refuse(file: str, _: Choice | None, changed: Sequence[tuple[int, Choice | None]]) -> Choice:
-    raise Clash(f"says different things of the choice {file}", [number for number, _ in changed])
+    said = [f"of priority {choice.priority}" if choice else "gone" for _, choice in changed]
+    raise Clash(f"says different things of the choice {file}", [number for number, _ in changed], said)

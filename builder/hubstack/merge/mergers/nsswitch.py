@@ -33,5 +33,5 @@ def _database(line: str) -> str:
 
 
 def _refuse(name: str, _: str | None, changed: Sequence[tuple[int, str | None]]) -> str:
-    said = " and ".join(sorted({repr((line or "").partition(":")[2].strip()) for _, line in changed}))
-    raise Clash(f"looks up {name} in {said}", [number for number, _ in changed])
+    said = [(line or "").partition(":")[2].strip() or "nothing" for _, line in changed]
+    raise Clash(f"looks up {name} in different places", [number for number, _ in changed], said)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
+from hubstack.merge.conflict import Cause
+
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
@@ -25,11 +27,23 @@ class Sides:
 
 
 class Clash(Exception):
-    """Parts want different things. ``versions`` are those of ``Sides`` that do; empty: all."""
+    """Parts want different things. ``versions`` are the numbers of those of ``Sides`` that do; empty: all. ``said`` is what
+    each of them says.
+    """
 
-    def __init__(self, what: str, versions: Sequence[int] = ()) -> None:
+    def __init__(
+        self, what: str, versions: Sequence[int] = (), said: Sequence[str] = (), cause: Cause = Cause.PATH
+    ) -> None:
         super().__init__(what)
-        self.versions = tuple(versions)
+        self.what, self.versions, self.said, self.cause = what, tuple(versions), tuple(said), cause
+
+    def __str__(self) -> str:
+        return self.sentence([])
+
+    def sentence(self, names: Sequence[str]) -> str:
+        """With the ``names`` of the parts that ``versions`` are, where they are known."""
+        said = [f"{one} in {name}" for one, name in zip(self.said, names, strict=True)] if names else self.said
+        return f"{self.what}: {' and '.join(said)}" if said else self.what
 
 
 Merger: TypeAlias = Callable[[Sides], bytes]
