@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from hubstack import schedule
@@ -21,7 +22,10 @@ from hubstack.buildx import Job
 from hubstack.engine import Engine
 from hubstack.errors import Cancelled, EngineError
 from hubstack.event import Event, Finished, Line, Phase, Planned
+from hubstack.graph import needed
 from hubstack.graph.repository import ground
+from hubstack.merge.join import Joiner
+from hubstack.merge.shelf import Shelf
 from hubstack.model import Node
 from hubstack.names import FINGERPRINT_LABEL, Names, tested_tag
 from hubstack.oci import Layout, Manifest
@@ -48,6 +52,7 @@ class Builder:
     on_event: Callable[[Event], None]
     cancel: threading.Event
     today: str  # the day in UTC, for records
+    shelf: Shelf  # of what merging needs to know
     ca_bundle: Path | None = None  # for git; the engine has its own
     _digests: dict[str, Digest] = field(default_factory=dict)  # of nodes that this run has made or found
     _turns: dict[Fingerprint, threading.Lock] = field(default_factory=dict)
@@ -100,11 +105,13 @@ class Builder:
         )
 
     def _build(self, node: Node) -> Layout:
+        if node.is_merge:
+            return self._merge(node)
         self._phase(node, "building")
         fingerprint = self.inputs.fingerprint(node.id)
         contexts = {layer: self._locate(source) for layer, source in node.copies.items()}
         if node.parents:
-            (parent,) = node.parents  # more are put together in the registry and not built
+            (parent,) = node.parents
             contexts = {"parent": self._locate(parent), **contexts}
         with self.store.new_layout(fingerprint) as folder:
             job = Job(
@@ -120,7 +127,37 @@ class Builder:
         layout = self.store.layout(fingerprint)
         if layout is None:
             raise EngineError(f"{node.id}: the engine has left no image behind")
+        if node.id in self._merged:
+            self.shelf.keep(node, layout.manifest.digest)
         return layout
+
+    def _merge(self, node: Node) -> Layout:
+        self._phase(node, "merging")
+        layout = Joiner(shelf=self.shelf, locate=self._bring, run=self._run, say=self._note).join(node, self._digests)
+        if node.id in self._merged:
+            self.shelf.keep(node, layout.manifest.digest)
+        return layout
+
+    @cached_property
+    def _merged(self) -> frozenset[str]:
+        """All nodes that some merge stands on."""
+        graph = self.inputs.graph
+        return frozenset(needed(graph, (one for node in graph.nodes.values() if node.is_merge for one in node.parents)))
+
+    def _bring(self, layout: Layout) -> str:
+        """Where BuildKit finds an image that has no name yet, and of which this machine may have a part only."""
+        if any(not layout.path(blob.digest).exists() for blob in layout.manifest.blobs):
+            if self.publisher is not None:
+                return f"docker-image://{self.publisher.push_nameless(layout)}"
+            self.shelf.complete(layout)
+        return f"oci-layout://{layout.folder}@{layout.manifest.digest}"
+
+    def _load(self, layout: Layout, name: ImageRef) -> str:
+        """Give the engine an image; what of it is in the registry alone, the engine fetches itself."""
+        where = self._bring(layout)
+        if where.startswith("docker-image://"):
+            return self.engine.pull(name.with_digest(layout.manifest.digest))
+        return self.engine.load(layout, name)
 
     def _run(self, node: Node, job: Job) -> None:
         on_line = self._say(node)
@@ -163,7 +200,7 @@ class Builder:
         record = self.store.records([node.id]).get(node.id)
         if record is not None and record.fingerprint == fingerprint and tested:
             return record
-        image = self.engine.load(layout, self.names.node(fingerprint))
+        image = self._load(layout, self.names.node(fingerprint))
         if not tested:
             self._test(node, image)
         if record is None or record.fingerprint != fingerprint:
@@ -201,7 +238,7 @@ class Builder:
             node=node.id,
             fingerprint=self.inputs.fingerprint(node.id),
             facts=self.inputs.identities[node.id].facts,
-            sources=self.inputs.rendered[node.id].sources,
+            sources=self.inputs.sources(node.id),
             seconds=time.monotonic() - started,
             size_bytes=size_bytes(manifest),
             versions=contents.versions,
@@ -211,6 +248,9 @@ class Builder:
 
     def _ref(self, node: Node, digest: Digest) -> ImageRef:
         return self.names.node(self.inputs.fingerprint(node.id)).with_digest(digest)
+
+    def _note(self, node: Node, text: str) -> None:
+        self.on_event(Line(node=node.id, text=text))
 
     def _say(self, node: Node) -> Callable[[str], None]:
         return lambda text: self.on_event(Line(node=node.id, text=text))

@@ -41,6 +41,7 @@ USER, GROUP = 1000, 100  # as KubeSpawner runs images of the Jupyter family
 HOME = "/home/jovyan"  # z2jh's singleuser.storage.homeMountPath
 _LABEL = "io.github.hubstack.scratch"  # of test containers: which project's run they belong to
 _OLDEST_ENGINE = (25, 0)
+_SMALL_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,16 +272,18 @@ class _Running:
 
 
 def write_archive(file: IO[bytes], layout: Layout, name: ImageRef, *, whole: bool) -> None:
-    """An OCI layout as the tar that ``docker load`` reads; unless ``whole``, without the filesystem layers."""
+    """An OCI layout as the tar that ``docker load`` reads; unless ``whole``, without large blobs.
+
+    What a build exports the daemon has; what a merge has written, which is small, it has not.
+    """
     manifest = layout.manifest
-    assert manifest.config is not None
     descriptor = manifest.descriptor().as_json() | {
         "annotations": {  # containerd's and Docker's way to say what the image is called
             "io.containerd.image.name": str(name),
             "org.opencontainers.image.ref.name": name.tag,
         }
     }
-    blobs = [manifest.digest, *(b.digest for b in (manifest.blobs if whole else [manifest.config]))]
+    blobs = [manifest.digest, *(b.digest for b in manifest.blobs if whole or b.size <= _SMALL_BYTES)]
     with tarfile.open(fileobj=file, mode="w") as tar:
         add_file(tar, SourceFile(path="oci-layout", content=b'{"imageLayoutVersion":"1.0.0"}'))
         add_file(

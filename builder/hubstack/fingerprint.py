@@ -15,7 +15,9 @@ epoch                          the layer's refresh epoch in the lock
 pin      distribution          version and sha256 of its hashes
 image    reference             digest of an upstream image that the Dockerfile names
 base     suite, variant, …     what mmdebstrap is asked for
-parent   node id (for people)  fingerprint
+merge                          MERGE, in place of all above: what is made of its parents
+resolve  path                  the layer whose version stands
+parent   node id (for people)  fingerprint; a merge's are sorted
 copy     layer                 fingerprint
 ======== ===================== ==========================================================================
 
@@ -35,12 +37,14 @@ from hubstack.model import Graph, Layer, Node, Rendered, SourceFile
 from hubstack.reference import Fingerprint
 
 FORMAT = 1
+MERGE = 3  # raised when the same nodes are merged into another image
 RECIPE = 1  # how repository/recipe.py writes a Dockerfile; raised when the same repository gives another image
 HARNESS = "1"  # part of every test fingerprint: raised when the same test would be run in another way
 
 _FOR_PEOPLE = frozenset({"parent", "commit"})  # whose names are
 _FROM_FILES = frozenset({"docker", "file", "argument", "base", "pin"})
 _MOST_REASONS = 3
+_WORK = {"recipe": "builds repositories", "merge": "merges"}
 _DIGITS = 12  # of a commit, for people
 
 
@@ -58,11 +62,16 @@ class Identity:
 
 
 def fingerprints(graph: Graph, rendered: Mapping[str, Rendered], epochs: Mapping[str, str]) -> Mapping[str, Identity]:
-    """The identity of every node in ``rendered``, which holds with each node all that it stands on."""
+    """The identity of every node in ``rendered``, which holds with each node all that it stands on, and of their merges."""
     found: dict[str, Identity] = {}
     for node in graph.nodes.values():
-        if node.id in rendered:
+        if node.is_merge and all(parent in found for parent in node.parents):
+            facts = tuple(_merge_facts(node, found))
+        elif node.id in rendered:
             facts = tuple(_facts(node, rendered[node.id], epochs, found))
+        else:
+            facts = ()
+        if facts:
             counted = [[fact.kind, "" if fact.kind in _FOR_PEOPLE else fact.name, fact.value] for fact in facts]
             found[node.id] = Identity(fingerprint=Fingerprint(_sum(counted)), facts=facts)
     return found
@@ -92,6 +101,14 @@ def _facts(node: Node, rendered: Rendered, epochs: Mapping[str, str], below: Map
     yield from (Fact(kind="parent", name=one, value=below[one].fingerprint) for one in node.parents)
     for layer, one in sorted(node.copies.items()):
         yield Fact(kind="copy", name=layer, value=below[one].fingerprint)
+
+
+def _merge_facts(node: Node, below: Mapping[str, Identity]) -> Iterator[Fact]:
+    yield Fact(kind="merge", name="", value=str(MERGE))
+    yield Fact(kind="platform", name="", value=node.platform)
+    yield from (Fact(kind="resolve", name=one.path, value=one.layer) for one in node.resolve)
+    parents = sorted((below[one].fingerprint, one) for one in node.parents)
+    yield from (Fact(kind="parent", name=name, value=fingerprint) for fingerprint, name in parents)
 
 
 def _file_fact(file: SourceFile) -> Fact:
@@ -160,8 +177,10 @@ def _reason(kind: str, name: str, was: str, now: str) -> str:
     """What a changed fact says to people; nothing where the project's file behind it says it."""
     said = ""
     match kind:
-        case "format" | "recipe":
-            said = f"this hubstack builds {'repositories ' if kind == 'recipe' else ''}in another way"
+        case "format" | "recipe" | "merge":
+            said = f"this hubstack {_WORK.get(kind, 'builds')} in another way"
+        case "resolve":
+            said = f"/{name} is to be as in {now or 'no layer of its own'}"
         case "commit":
             said = _moved(f"the commit of {name}", was[:_DIGITS], now[:_DIGITS])
         case "pin":

@@ -155,6 +155,15 @@ class Matrix:
     exclude: tuple[Mapping[str, Raw], ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """Whose version of a path stands where a merge has no rule for it, and why."""
+
+    path: str  # without a leading slash
+    layer: str
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stack:
     name: str
@@ -165,8 +174,17 @@ class Stack:
     values: Mapping[str, Raw] = field(default_factory=dict)
     matrix: Matrix = field(default_factory=Matrix)
     repository: Repository | None = None  # then it has neither layers nor a base, values or a matrix of its own
+    assembly: Method | None = None  # None: as the project says
+    resolve: tuple[Preference, ...] = ()
     draft: str = ""  # why it is built only when somebody names it
     source: Source
+
+
+class Method(StrEnum):
+    """How layers are put together: one line of builds, or each built once and the rest merged in the registry."""
+
+    CHAIN = "chain"
+    MERGE = "merge"
 
 
 class Layout(StrEnum):
@@ -195,6 +213,7 @@ class Settings:
     registry: ImageRef | None = None  # host and prefix; neither tag nor digest
     layout: Layout = Layout.NESTED
     base: str = ""  # what a layer stands on when it is built by itself; empty: the only base there is
+    assembly: Method = Method.CHAIN
     platforms: tuple[str, ...] = ("linux/amd64",)
     channels: tuple[str, ...] = ("latest",)
     policy: Policy = field(default_factory=Policy)
@@ -240,16 +259,28 @@ class Node:
 
     ``id`` is the layer's name and 8 hex digits of what the node is (layer, values, parents, platform), not of what its
     files say: it stays while somebody edits the layer, so that durations and reasons can be compared over time.
+
+    One with several parents has no layer of its own: it is what a merge makes of them (:mod:`hubstack.merge`).
     """
 
     id: str
-    layer: str
+    layer: str  # empty: a merge
     base: str
     values: Mapping[str, Value]  # of the variables declared by this layer and by those below it, sorted by name
     platform: str
-    parents: tuple[str, ...]  # node ids below it in the image; empty for a base. Chain assembly gives at most one.
+    parents: tuple[str, ...]  # node ids below it in the image; empty for a base; several, sorted, for a merge
+    resolve: tuple[Preference, ...] = ()  # of a merge, sorted
     copies: Mapping[str, str] = field(default_factory=dict)  # copy_from layer → node id
     stacks: tuple[str, ...] = ()  # the variants ("scipy/bookworm") whose images stand on it or are it
+
+    @property
+    def is_merge(self) -> bool:
+        return not self.layer
+
+    @property
+    def label(self) -> str:
+        """For people: the layer, or those that are merged."""
+        return self.layer or " + ".join(parent.rpartition("-")[0] for parent in self.parents)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -276,11 +307,14 @@ class Graph:
 
     @cached_property
     def lineage(self) -> Mapping[str, tuple[str, ...]]:
-        """For each node, the nodes below it in its image and itself last, lowest first. Copied-from nodes are not in it."""
+        """For each node, those of its image's layers, lowest first: itself last, unless it is a merge.
+
+        Neither merges nor copied-from nodes are among them.
+        """
         below: dict[str, tuple[str, ...]] = {}
         for node in self.nodes.values():  # tuples carried up: asking networkx for ancestors node by node is quadratic
             chain = dict.fromkeys(one for parent in node.parents for one in below[parent])
-            below[node.id] = (*chain, node.id)
+            below[node.id] = tuple(chain) if node.is_merge else (*chain, node.id)
         return below
 
     @cached_property

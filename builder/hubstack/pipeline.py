@@ -46,14 +46,19 @@ class Inputs:
     def tested_layers(self, node: str) -> list[Layer]:
         """The layers whose tests a node's image has to pass, lowest first: all where people can choose it, else its own."""
         layers = self.layers(node)
-        return layers if node in self.offered else layers[-1:]
+        own = [] if self.graph.nodes[node].is_merge else layers[-1:]
+        return layers if node in self.offered else own
 
     @cached_property
     def tests(self) -> Mapping[str, str]:
         """The test fingerprints, by node id."""
         return {
-            node: test_fingerprint(self.tested_layers(node), node in self.offered, HARNESS) for node in self.rendered
+            node: test_fingerprint(self.tested_layers(node), node in self.offered, HARNESS) for node in self.identities
         }
+
+    def sources(self, node: str) -> Mapping[str, str]:
+        """The project's files behind a node; none of its own has a merge."""
+        return self.rendered[node].sources if node in self.rendered else {}
 
     def fingerprint(self, node: str) -> Fingerprint:
         return self.identities[node].fingerprint
@@ -100,7 +105,7 @@ class Inputs:
             targets=dict.fromkeys((*self.selection.nodes, *(image.node for image in images))),
             images=images,
             known=known,
-            sources={node: rendered.sources for node, rendered in self.rendered.items()},
+            sources={node: self.sources(node) for node in self.identities},
             blocked=self.blocked,
         )
 
@@ -142,7 +147,7 @@ def prepare(project: Project, lock: Lock, terms: Sequence[str], *, drafts: bool 
 def prepare_nodes(project: Project, lock: Lock, graph: Graph, selection: Selection) -> Inputs:
     nodes = needed(graph, selection.nodes)
     asked = demand(project, graph)
-    used = {graph.nodes[node].layer for node in nodes}
+    used = {graph.nodes[node].layer for node in nodes if not graph.nodes[node].is_merge}
     slices = pins_for(project, graph, lock, {node: asked.inputs[node] for node in nodes if node in asked.inputs})
     unlocked = {
         one.reference for one in asked.upstream if "@" not in one.reference and one.reference not in lock.images
@@ -184,5 +189,6 @@ def _blocked(nodes: Iterable[str], rendered: Mapping[str, Rendered], unlocked: s
     return {
         node: f"{reference} is not in hubstack.lock"
         for node in nodes
+        if node in rendered
         for reference in sorted(unlocked.intersection(rendered[node].upstream))[:1]
     }

@@ -186,7 +186,7 @@ def plan_json(plan: Plan, names: Names) -> dict[str, Any]:
         "nodes": [
             {
                 "id": step.node.id,
-                "layer": step.node.layer,
+                "layer": step.node.label,
                 "values": {k: list(v) if isinstance(v, tuple) else v for k, v in step.node.values.items()},
                 "platform": step.node.platform,
                 "fingerprint": step.identity.fingerprint,

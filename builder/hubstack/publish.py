@@ -78,6 +78,12 @@ class Publisher:
             self.seal.check_node(fingerprint, found)
         return found
 
+    def push_nameless(self, layout: Layout) -> ImageRef:
+        """Push an image by its digest alone, for an engine to fetch it."""
+        ref = self.names.build.with_digest(layout.manifest.digest)
+        self.registry.push_image(layout, ref)
+        return ref
+
     def mark_tested(self, fingerprint: Fingerprint, tests: str, digest: Digest) -> None:
         self.registry.put_tag_once(self.names.tested(fingerprint, tests), self.built(digest))
 

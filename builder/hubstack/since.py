@@ -109,7 +109,7 @@ def _proposed(project: Project, graph: Graph, past: Past) -> set[str]:
     before: Mapping[str, object] = past.inputs.project.layers if past.inputs else {}
     withheld = drafts(project, graph)
     ready = (image.node for image in graph.images if image.variant.id not in withheld)
-    used = {graph.nodes[one].layer for one in needed(graph, ready)}
+    used = {graph.nodes[one].layer for one in needed(graph, ready)}  # merges have none
     return {
         node
         for name, nodes in graph.alone.items()
@@ -128,7 +128,7 @@ def reasons(past: Past, now: Inputs) -> dict[str, str]:
             found[node] = f"new since {past.ref}"
         elif before.fingerprint(node) != now.fingerprint(node):
             was, identity = before.identities[node], now.identities[node]
-            sources = before.rendered[node].sources, now.rendered[node].sources
+            sources = before.sources(node), now.sources(node)
             found[node] = difference(was.facts, sources[0], identity.facts, sources[1])
     return found
 

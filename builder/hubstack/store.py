@@ -4,8 +4,9 @@
 
     .hubstack/blobs/sha256/…        what all nodes share, written by BuildKit as it exports
     .hubstack/records/NODE.json     what is remembered of a node's last build
-    .hubstack/nodes/FINGERPRINT/    an OCI image layout (index.json, oci-layout, blobs → ../../blobs), and for each
-                                    passed test fingerprint an empty file ``ok-…``, named as the registry's tag
+    .hubstack/nodes/FINGERPRINT/    an OCI image layout (index.json, oci-layout, blobs → ../../blobs); for each passed
+                                    test fingerprint an empty file ``ok-…``, named as the registry's tag; and merge.json,
+                                    what merging needs to know of it
 
 It saves work and is trusted only by the machine that wrote it: the registry stays the one state that a run needs, and
 the folder may be removed at any time.
@@ -24,11 +25,12 @@ from pathlib import Path
 
 from hubstack.errors import EngineError
 from hubstack.names import node_tag, tested_tag
-from hubstack.oci import Layout, read_layout
+from hubstack.oci import Layout, Manifest, canonical_json, read_layout
 from hubstack.record import Record, parse_record, record_json
 from hubstack.reference import Digest, Fingerprint
 
 FOLDER = ".hubstack"
+_INDEX = "merge.json"
 
 
 class Store:
@@ -59,16 +61,51 @@ class Store:
     @contextmanager
     def new_layout(self, fingerprint: Fingerprint) -> Iterator[Path]:
         """An empty layout folder, which becomes the node's when the block ends well."""
-        with tempfile.TemporaryDirectory(dir=self._nodes, prefix=".new-", ignore_cleanup_errors=True) as name:
-            new = Path(name) / "layout"
-            new.mkdir()
-            (new / "blobs").symlink_to(self._blobs.resolve())
+        with self.scratch_layout() as new:
             yield new
             (new / "blobs").unlink()
             (new / "blobs").symlink_to("../../blobs")
             final = self._nodes / fingerprint
             shutil.rmtree(final, ignore_errors=True)
             new.rename(final)
+
+    @contextmanager
+    def scratch_layout(self) -> Iterator[Path]:
+        """An empty layout folder that is gone when the block ends; its blobs stay."""
+        with tempfile.TemporaryDirectory(dir=self._nodes, prefix=".new-", ignore_cleanup_errors=True) as name:
+            new = Path(name) / "layout"
+            new.mkdir()
+            (new / "blobs").symlink_to(self._blobs.resolve())
+            yield new
+
+    def write_image(self, fingerprint: Fingerprint, manifest: Manifest, blobs: Mapping[Digest, bytes]) -> Layout:
+        """The layout of an image that nobody has built. ``blobs`` are those of its blobs that may not be anywhere yet."""
+        self._make()
+        for digest, content in (*blobs.items(), (manifest.digest, manifest.content)):
+            with tempfile.NamedTemporaryFile(dir=self.folder / "tmp", delete=False) as new:
+                new.write(content)
+            Path(new.name).replace(self.blob(digest))
+        with self.new_layout(fingerprint) as folder:
+            (folder / "oci-layout").write_bytes(b'{"imageLayoutVersion":"1.0.0"}')
+            index = {"schemaVersion": 2, "manifests": [manifest.descriptor().as_json()]}
+            (folder / "index.json").write_bytes(canonical_json(index))
+        return read_layout(self._nodes / fingerprint)
+
+    def blob(self, digest: Digest) -> Path:
+        """Where it is, if it is here."""
+        return self._blobs / "sha256" / digest.hex
+
+    def read_index(self, fingerprint: Fingerprint) -> object:
+        """What ``write_index`` has kept of a node that is here; None where it isn't."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return json.loads((self._nodes / fingerprint / _INDEX).read_bytes())
+        return None
+
+    def write_index(self, fingerprint: Fingerprint, index: object) -> None:
+        if (folder := self._nodes / fingerprint).exists():
+            new = self.folder / "tmp" / f"{fingerprint}.json"
+            new.write_bytes(canonical_json(index))
+            new.replace(folder / _INDEX)
 
     def layout(self, fingerprint: Fingerprint) -> Layout | None:
         """The node's layout, if all of it is here."""

@@ -26,6 +26,7 @@ def editor(name: str, priority: int, *slave: str) -> tuple[str, ...]:
 ED, VIM = editor("ed", -100, *MAN, f"{PAGE}/ed.1"), editor("vim", 30, *MAN, f"{PAGE}/vim.1")
 NANO, TINY = editor("nano", 40), editor("tiny", 15, *MAN, f"{PAGE}/missing.1")
 JOE = editor("joe", 70, *MAN, f"{PAGE}/joe.1", "--slave", "/usr/bin/rjoe", "rjoe", "/usr/bin/rjoe.real")
+SET = "is a group of alternatives, and they differ in what it is set to"
 EDITOR = "/var/lib/dpkg/alternatives/editor"
 Steps = Sequence[tuple[str, ...]]
 
@@ -143,11 +144,11 @@ def test_two_that_set_different_choices_are_refused(machine: Machine) -> None:
     was = machine.after(ED, VIM)
     joe = [machine.after(ED, VIM, one, ("--set", "editor", one[3])) for one in (JOE, NANO)]
     assert said(merge(was, parts(was, *joe))) == [
-        f"part0 and part1: {EDITOR} is a group of which what it is set to is /usr/bin/joe and /usr/bin/nano"
+        f"part0 and part1: {EDITOR} {SET}: /usr/bin/joe in part0 and /usr/bin/nano in part1"
     ]
     ends = [machine.after(ED, VIM, ("--set", "editor", f"/usr/bin/{name}")) for name in ("ed", "vim")]
     assert said(merge(was, parts(was, *ends))) == [  # the group's file is the same in both
-        f"part0 and part1: {EDITOR} is a group of which what it is set to is /usr/bin/ed and /usr/bin/vim"
+        f"part0 and part1: {EDITOR} {SET}: /usr/bin/ed in part0 and /usr/bin/vim in part1"
     ]
 
 

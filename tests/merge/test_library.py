@@ -178,7 +178,8 @@ def test_what_is_kept_in_part_is_never_written() -> None:
         for content in (old, new, old)
     )
     found = merge(below, [Part(name="a", index=one), Part(name="b", index=two)])
-    assert (len(found.conflicts), dict(found.written)) == (1, {})
+    assert found.index.entries[path] == file_entry(new)
+    assert whole(path, found.index, {}) is None
 
 
 @pytest.mark.parametrize(

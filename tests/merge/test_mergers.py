@@ -32,13 +32,13 @@ def packages(names: Sequence[str], version: str = "1") -> bytes:
 
 
 def test_two_versions_of_one_package_clash() -> None:
-    with pytest.raises(Clash, match="ed all: Version is '1' and '2'") as caught:
+    with pytest.raises(Clash, match="has different versions of ed: 1 and 2") as caught:
         merger(STATUS)(sides(packages(["apt"]), packages(["apt", "ed"], "1"), packages(["apt", "ed"], "2")))
     assert set(caught.value.versions) == {0, 1}
 
 
 def test_one_that_removes_and_one_that_changes_clash() -> None:
-    with pytest.raises(Clash, match="one has removed it"):
+    with pytest.raises(Clash, match="has ed changed by one and removed by another: removed and 2"):
         merger(STATUS)(sides(packages(["ed"]), b"", packages(["ed"], "2")))
 
 
@@ -55,7 +55,7 @@ def test_a_package_stays_automatic_only_where_nobody_asked_for_it() -> None:
 def test_one_number_for_two_accounts_clashes() -> None:
     base = b"root:x:0:0::/:/bin/sh\n"
     a, b = base + b"cron:x:100:100::/:/bin/sh\n", base + b"sshd:x:100:100::/:/bin/sh\n"
-    with pytest.raises(Clash, match="the user id 100 to cron and to sshd"):
+    with pytest.raises(Clash, match="the user id 100 to two names: cron and sshd"):
         merger("etc/passwd")(sides(base, a, b))
 
 
@@ -68,7 +68,7 @@ def test_ranges_of_ids_that_overlap_clash_and_one_name_may_have_several() -> Non
 
 
 def test_a_password_and_none_clash() -> None:
-    with pytest.raises(Clash, match="says '' and '!' of cron"):
+    with pytest.raises(Clash, match="says different things of cron: '!' and ''"):
         merger("etc/shadow")(sides(b"", b"cron:!:1:::::\n", b"cron::1:::::\n"))
 
 
@@ -105,7 +105,7 @@ def test_owners_of_a_question_are_joined_and_two_answers_clash() -> None:
     merge = merger("var/cache/debconf/config.dat")
     merged = merge(sides(question("a", "x"), question("a, b", "x"), question("a, c", "x")))
     assert merged == question("a, b, c", "x")
-    with pytest.raises(Clash, match="q: Value is 'y' and 'z'"):
+    with pytest.raises(Clash, match="of q in the field Value: y and z"):
         merge(sides(question("a", "x"), question("a", "y"), question("a", "z")))
 
 
@@ -185,7 +185,7 @@ def test_where_names_are_looked_up_is_merged_by_database() -> None:
     assert merge(sides(base, base.replace(b"hosts:   files dns\n", b""), one)) == one.replace(
         b"hosts:   files dns\n", b""
     )
-    with pytest.raises(Clash, match="looks up hosts in 'files mdns4 dns' and 'files'"):
+    with pytest.raises(Clash, match="looks up hosts in different places: files mdns4 dns and files"):
         merge(sides(base, two, base.replace(b" dns", b"")))
 
 
@@ -205,7 +205,7 @@ def test_answers_to_a_question_that_takes_several_are_joined(kind: str, *, joine
     if joined:
         assert merge(given) == question("unix, capability, systemd", "unix, capability")
     else:
-        with pytest.raises(Clash, match="pam/p: V"):
+        with pytest.raises(Clash, match="different things of pam/p"):
             merge(given)
 
 

@@ -373,11 +373,3 @@ def test_relations_of_debian() -> None:
     assert [str(one) for one in breaches(packages(aa="Depends: bb (>= 2) | xx, bb", bb=""))] == [
         "aa's Depends: bb (>= 2) | xx"
     ]
-
-
-def test_profiles_of_pam_of_two_parts() -> None:
-    one, two = {"usr/share/pam-configs/systemd": b""}, {"usr/share/pam-configs/capability": b""}
-    assert refused({}, one, two) == [
-        "a and b: /usr/share/pam-configs/systemd is a profile of a, and b has others: pam-auth-update has to be told of all"
-    ]
-    assert refused({}, one, {**one, **two}) == refused(two, one, two) == []

@@ -50,7 +50,7 @@ def work_of(plan: Plan) -> Work:
     tasks = tuple(
         Task(
             node=step.node.id,
-            layer=step.node.layer,
+            layer=step.node.label,
             platform=step.node.platform,
             inputs=tuple(one for one in dict.fromkeys(step.node.inputs) if one in names),
             seconds=DEFAULT_SECONDS if step.seconds is None else step.seconds,

@@ -41,6 +41,7 @@ from hubstack.cli.publish import (
 if TYPE_CHECKING:
     from hubstack.errors import RegistryError
     from hubstack.event import Stream
+    from hubstack.merge.shelf import Shelf
     from hubstack.pipeline import Inputs
     from hubstack.plan import Known, Plan
     from hubstack.publish import Published
@@ -206,6 +207,7 @@ def build(
             engine=invocation.engine(builders),
             store=invocation.store,
             publisher=publisher,
+            shelf=make_shelf(invocation, inputs, registry, push=push),
             on_event=stream,
             cancel=threading.Event(),
             ca_bundle=invocation.ca_bundle,
@@ -229,6 +231,19 @@ def build(
     else:
         show_table(rows)
     return all(outcome.result in GOOD for outcome in outcomes.values())
+
+
+def make_shelf(invocation: Invocation, inputs: Inputs, registry: Registry, *, push: bool) -> Shelf:
+    from hubstack.merge.shelf import Shelf
+
+    return Shelf(
+        graph=inputs.graph,
+        fingerprint=inputs.fingerprint,
+        registry=registry,
+        names=invocation.names,
+        store=invocation.store,
+        write=push,
+    )
 
 
 def _check(invocation: Invocation, seal: Seal, plan: Plan, *, push: bool) -> None:

@@ -10,11 +10,10 @@ from hubstack.cli.invocation import Invocation, complete_layer, echo_json, examp
 from hubstack.errors import UsageError
 
 if TYPE_CHECKING:
-    from hubstack.merge.compose import Composed
-    from hubstack.merge.shelf import Shelf
-    from hubstack.model import Layer
+    from hubstack.oci import Manifest
     from hubstack.pipeline import Inputs
-    from hubstack.reference import Digest, ImageRef
+    from hubstack.publish import Remote
+    from hubstack.reference import ImageRef
 
 
 @click.command(
@@ -34,39 +33,25 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(invocation: Invocation, layers: tuple[str, ...], push: bool, as_json: bool) -> int:
     from hubstack.cli.build import build
-    from hubstack.merge.compose import compose, identity
-    from hubstack.merge.shelf import Shelf
-    from hubstack.pipeline import prepare
     from hubstack.publish import Remote
 
-    inputs = prepare(invocation.project, invocation.lock, [f"layer:{name}" for name in dict.fromkeys(layers)])
-    if len(invocation.project.settings.platforms) > 1:
-        raise UsageError("compose puts together images of one platform", hint="hubstack.yaml names several.")
+    inputs = _prepare(invocation, layers)
+    (node,) = inputs.selection.nodes
     if push and invocation.project.settings.signing is not None:
         hint = "Make a stack of these layers, which is signed as it is built."
         raise UsageError("this project's images are signed, and compose can't sign", hint=hint)
     registry = invocation.connect(publish=push)
     known = Remote(registry=registry, names=invocation.names)
-    shelf = Shelf(registry=registry, names=invocation.names, store=invocation.store, write=push)
-    fingerprint = identity(inputs, inputs.selection.nodes)
-    ref = invocation.names.published(COMPOSED, _tag(layers), fingerprint)
-    tested = invocation.names.tested(fingerprint, _tests(inputs))
-    if push and (there := registry.head(ref)) is not None and registry.head(tested) == there:
-        _show(ref.with_digest(there), None, as_json=as_json)
+    ref = invocation.names.published(COMPOSED, _tag(layers), inputs.fingerprint(node))
+    if not push:
+        _work_out(invocation, inputs, known, ref, as_json=as_json)
         return 0
-    plan = inputs.plan(known)
-    if plan.dirty() and push:
-        if not build(invocation, inputs, push=True, jobs=2):
-            return 1
-        plan = inputs.plan(known)
-    if missing := [step.node.id for step in plan.dirty()]:
-        raise UsageError(f"not built yet: {', '.join(missing)}", hint="--push builds what is missing.")
-    composed = compose(inputs, plan, shelf)
-    if push:
-        digest = _push(invocation, inputs, composed, shelf)
-        registry.push_image(shelf.manifest(digest), ref, sources=(invocation.names.build,))
-        ref = ref.with_digest(digest)
-    _show(ref, composed, as_json=as_json)
+    if inputs.plan(known).dirty() and not build(invocation, inputs, push=True, jobs=2):
+        return 1
+    found = registry.manifest(invocation.names.node(inputs.fingerprint(node)))
+    assert found is not None  # it is good
+    registry.push_image(found, ref, sources=(invocation.names.build,))
+    _show(ref.with_digest(found.digest), found, as_json=as_json)
     return 0
 
 
@@ -77,46 +62,49 @@ def _tag(layers: tuple[str, ...]) -> str:
     return "-".join(sorted(set(layers)))[:100]
 
 
-def _layers(inputs: Inputs) -> list[Layer]:
-    """All that the image is made of, in build order."""
-    made_of = {node for top in inputs.selection.nodes for node in inputs.graph.lineage[top]}
-    return [inputs.project.layers[node.layer] for node in inputs.graph.nodes.values() if node.id in made_of]
+def _prepare(invocation: Invocation, layers: tuple[str, ...]) -> Inputs:
+    """What is known of the merge, whose node no stack has; people can choose it, so that all tests are run."""
+    from dataclasses import replace
+
+    from hubstack.graph.assembly import joined
+    from hubstack.graph.select import Selection
+    from hubstack.merge.conflict import MergeConflict
+    from hubstack.merge.interest import declared
+    from hubstack.pipeline import prepare, prepare_nodes
+
+    project, lock = invocation.project, invocation.lock
+    if len(project.settings.platforms) > 1:
+        raise UsageError("compose puts together images of one platform", hint="hubstack.yaml names several.")
+    alone = prepare(project, lock, [f"layer:{name}" for name in dict.fromkeys(layers)])
+    lines = [[layer.name for layer in alone.layers(one)] for one in alone.selection.nodes]
+    if conflicts := [*declared(project.layers, lines)]:
+        raise MergeConflict(conflicts)
+    graph, node = joined(alone.graph, project, alone.selection.nodes)
+    inputs = prepare_nodes(project, lock, graph, Selection(nodes=(node,), images=()))
+    return replace(inputs, offered=frozenset((node,)))
 
 
-def _tests(inputs: Inputs) -> str:
-    from hubstack.fingerprint import HARNESS, test_fingerprint
+def _work_out(invocation: Invocation, inputs: Inputs, known: Remote, ref: ImageRef, *, as_json: bool) -> None:
+    """Raises MergeConflict, and UsageError where something isn't built."""
+    from hubstack.cli.build import make_shelf
+    from hubstack.merge.join import work_out
 
-    return test_fingerprint(_layers(inputs), True, HARNESS)
-
-
-def _push(invocation: Invocation, inputs: Inputs, composed: Composed, shelf: Shelf) -> Digest:
-    """Raises ImageTestFailed where a test of one of the layers fails."""
-    from hubstack.merge.compose import push
-    from hubstack.verify import run_tests
-
-    engine = invocation.engine()
-    engine.check()
-
-    def test(digest: Digest) -> None:
-        image = engine.pull(shelf.names.build.with_digest(digest))
-        run_tests(engine, image, _layers(inputs), hub_test=True, node=COMPOSED)
-
-    return push(composed, shelf, test, _tests(inputs))
+    (node,) = inputs.selection.nodes
+    plan = inputs.plan(known)
+    if missing := [step.node.id for step in plan.dirty() if step.node.id != node]:
+        raise UsageError(f"not built yet: {', '.join(missing)}", hint="--push builds what is missing.")
+    digests = {step.node.id: step.digest for step in plan.steps if step.digest is not None}
+    shelf = make_shelf(invocation, inputs, known.registry, push=False)
+    image, assembled = work_out(shelf, inputs.graph.nodes[node], digests)
+    for interest in assembled.interests:
+        click.echo(f"to settle: {interest}", err=True)
+    _show(ref, image.manifest, as_json=as_json)
 
 
-def _show(ref: ImageRef, composed: Composed | None, *, as_json: bool) -> None:
+def _show(ref: ImageRef, manifest: Manifest, *, as_json: bool) -> None:
+    size_bytes = sum(layer.size for layer in manifest.layers)
     if as_json:
-        found: dict[str, object] = {"ref": str(ref)}
-        if composed is not None:
-            found |= {"size_bytes": composed.size_bytes, "written_bytes": composed.written_bytes}
-            found |= {"layers": len(composed.manifest.layers), "merged": sorted(composed.assembled.written)}
-        echo_json(found)
+        echo_json({"ref": str(ref), "size_bytes": size_bytes, "layers": len(manifest.layers)})
         return
     click.echo(str(ref))
-    if composed is not None:
-        merged = len(composed.assembled.written)
-        click.echo(
-            f"{composed.size_bytes / 1e6:.0f} MB in {len(composed.manifest.layers)} filesystem layers; {merged} files "
-            f"merged, {composed.written_bytes / 1e3:.0f} kB",
-            err=True,
-        )
+    click.echo(f"{size_bytes / 1e6:.0f} MB in {len(manifest.layers)} filesystem layers", err=True)

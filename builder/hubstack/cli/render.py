@@ -44,7 +44,7 @@ def command(
     from hubstack.spelling import did_you_mean, enumerate_words, quote
 
     inputs = prepare(invocation.project, invocation.lock, select)
-    nodes = [step.node for step in inputs.plan(None).steps]
+    nodes = [step.node for step in inputs.plan(None).steps if not step.node.is_merge]
     if layer is not None:
         names = {node.layer for node in nodes}
         if layer not in names:

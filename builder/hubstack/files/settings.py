@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -15,7 +14,7 @@ from hubstack.files.form import FileForm, filled
 from hubstack.files.policy import PolicyForm, make_policy
 from hubstack.files.scalar import Channel, Fault, Kind, Name, Some, Unique, choice, parse_image, scalar, text, unfit
 from hubstack.files.signing import SigningForm, signing_faults
-from hubstack.model import Layout, Settings
+from hubstack.model import Layout, Method, Settings
 from hubstack.reference import ImageRef
 from hubstack.spelling import quote
 from hubstack.yamlfile import Document
@@ -72,21 +71,6 @@ def _platform(value: object) -> str:
     return line
 
 
-class Assembly(StrEnum):
-    CHAIN = "chain"
-    MERGE = "merge"
-
-
-_assembly = choice(Assembly)
-
-
-def _chain(value: object) -> object:
-    assembly = _assembly.parse(value)
-    if assembly is Assembly.MERGE:
-        raise Fault('is "merge", which this version of hubstack can\'t do', "Write `assembly: chain`, or remove it.")
-    return assembly
-
-
 class SettingsForm(FileForm):
     """The project: `hubstack.yaml` at the root. It may be empty."""
 
@@ -108,9 +92,10 @@ class SettingsForm(FileForm):
     platforms: Annotated[Unique[Annotated[str, scalar("platform", _platform, f"^{_PLATFORM.pattern}$")]], Some] = Field(
         ("linux/amd64",), description="What every image is built for."
     )
-    assembly: Annotated[Assembly, Kind(_chain, {"enum": ["chain"], "title": "`chain`"})] = Field(
-        Assembly.CHAIN,
-        description="How layers are put together: `chain` builds each from the one below. `merge` comes later.",
+    assembly: Annotated[Method, choice(Method)] = Field(
+        Method.CHAIN,
+        description="How a stack's layers are put together, where it doesn't say so itself. `chain`: each is built on the "
+        "one below. `merge`: each is built once, on what it requires, and merged in the registry (merge.md).",
     )
     channels: Unique[Channel] = Field(
         ("latest",), description="Movable tags that follow each stack's newest good images."
@@ -133,6 +118,7 @@ def parse_settings(document: Document) -> Settings:
         registry=form.registry,
         layout=form.layout,
         base=form.base,
+        assembly=form.assembly,
         platforms=form.platforms,
         channels=form.channels,
         policy=make_policy(form.policy, document.source),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, TypeAlias
@@ -21,11 +22,12 @@ from hubstack.files.scalar import (
     VariableName,
     check_name,
     check_variable,
+    choice,
     scalar,
     text,
     unfit,
 )
-from hubstack.model import Kind, Layer, Matrix, Raw, Repository, Stack, Test
+from hubstack.model import Kind, Layer, Matrix, Method, Preference, Raw, Repository, Stack, Test
 from hubstack.source import Source
 from hubstack.spelling import did_you_mean, quote
 from hubstack.yamlfile import Document
@@ -72,6 +74,13 @@ def _below(value: object) -> str:
     return name
 
 
+def _path(value: object) -> str:
+    name = text(value)
+    if not name.startswith("/") or name != posixpath.normpath(name) or name == "/":
+        raise unfit(name, "a file's whole path in the image, as /etc/motd")
+    return name
+
+
 class RepositoryForm(Form):
     """Somebody's notebooks, prebuilt on another stack by what repo2docker reads in them."""
 
@@ -85,6 +94,13 @@ class RepositoryForm(Form):
     stack: Annotated[str, scalar("STACK or STACK/VARIANT", _below)] = Field(
         description="What it is built on: one image for each variant of a stack, or one on STACK/VARIANT."
     )
+
+
+class PreferenceForm(Form):
+    """Whose version of a file stands, where layers that are merged have different ones."""
+
+    layer: Name = Field(description="One of those that are in conflict.")
+    reason: Prose = Field(description="Why the others can do without theirs.")
 
 
 class MatrixForm(Form):
@@ -128,6 +144,12 @@ class StackForm(FileForm):
     repository: RepositoryForm | None = Field(
         None, description="A repository of notebooks, instead of layers: see docs/repositories.md."
     )
+    assembly: Annotated[Method | None, choice(Method)] = Field(
+        None, description="How its layers are put together, if not as the project says: `chain` or `merge`."
+    )
+    resolve: dict[Annotated[str, scalar("path", _path, "^/")], PreferenceForm] = Field(
+        {}, description="Of a merge: paths on which layers disagree, and whose version stands."
+    )
     draft: Draft = Field("", description="Why it is checked and rendered, but built only when somebody names it.")
 
     @classmethod
@@ -161,7 +183,7 @@ class StackForm(FileForm):
 
 
 def _repository_faults(source: Source, given: Collection[str]) -> Iterator[Problem]:
-    for name in ("base", "layers", "values", "matrix"):
+    for name in ("base", "layers", "values", "matrix", "assembly", "resolve"):
         if name in given:
             what = f"a stack with a repository has no {name} of its own"
             remedy = "Remove it: the stack that the repository is built on has it. Or remove `repository`."
@@ -202,6 +224,11 @@ def parse_stack(document: Document, *, name: str) -> Stack:
         values=form.values,
         matrix=matrix,
         repository=_repository(form.repository),
+        assembly=form.assembly,
+        resolve=tuple(
+            Preference(path=path.lstrip("/"), layer=one.layer, reason=one.reason)
+            for path, one in sorted(form.resolve.items())
+        ),
         draft=form.draft,
         source=source,
     )

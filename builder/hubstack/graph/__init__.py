@@ -1,8 +1,8 @@
 """A project's nodes: which images are built, and what each is built on.
 
-Every variant of every stack, on every platform, becomes a line of nodes; what is equal is one node. Drafts are in the
-graph like anything else. This is the only place that knows that layers are put together as chains: all others see nodes
-with a tuple of parents.
+Every variant of every stack, on every platform, becomes nodes that end in one; what is equal is one node. Drafts are in the
+graph like anything else. Only :mod:`hubstack.graph.assembly` knows how layers are put together: all others see nodes with
+a tuple of parents.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hubstack.errors import Problem, ProjectError
 from hubstack.graph import repository
-from hubstack.graph.assembly import Assembly, bases_alone, chain_alone
+from hubstack.graph.assembly import Assembly, Manner, bases_alone, chain_alone
 from hubstack.graph.chain import Chain, Chains
 from hubstack.graph.requirement import Shelf, layer_problems, unknown_layer
 from hubstack.graph.variant import BASE, Point, expand, find_owners, find_types, name_problems, settle
@@ -34,9 +34,9 @@ def resolve(project: Project) -> Graph:
         raise ProjectError(problems)
     nodes = Assembly(project, chains)
     images = tuple(
-        Image(variant=variant, platform=platform, node=nodes.stand(chain, variant.values, platform, top).id)
+        Image(variant=variant, platform=platform, node=nodes.stand(chain, variant.values, platform, manner, top).id)
         for variant, chain in variants
-        for top in [variant.stack if project.stacks[variant.stack].repository else ""]
+        for manner, top in [_manner(project, variant.stack)]
         for platform in project.settings.platforms
     )
     alone = [nodes.alone(platform) for platform in project.settings.platforms]
@@ -47,13 +47,20 @@ def resolve(project: Project) -> Graph:
     )
 
 
+def _manner(project: Project, stack: str) -> tuple[Manner, str]:
+    """How the variants of a stack are put together, and the name of the repository on top; empty: there is none."""
+    one = project.stacks[stack].repository
+    ground = stack if one is None else repository.below(one)
+    return Manner.of(project, project.stacks[ground]), "" if one is None else stack
+
+
 def digraph(graph: Graph) -> nx.DiGraph[str]:
     """An edge from each node to those that need it; its ``kind`` is ``parent`` or ``copy``."""
     import networkx as nx
 
     found: nx.DiGraph[str] = nx.DiGraph()
     for node in graph.nodes.values():
-        found.add_node(node.id, layer=node.layer, platform=node.platform)
+        found.add_node(node.id, layer=node.label, platform=node.platform)
         found.add_edges_from(((copied, node.id) for copied in node.copies.values()), kind="copy")
         found.add_edges_from(((parent, node.id) for parent in node.parents), kind="parent")
     return found
@@ -77,7 +84,7 @@ def drafts(project: Project, graph: Graph) -> Mapping[str, str]:
     """
     found: dict[str, str] = {}
     for node in graph.nodes.values():
-        own = project.layers[node.layer].draft
+        own = "" if node.is_merge else project.layers[node.layer].draft
         reasons = [f"{node.layer}: {own}"] if own else [found[one] for one in node.inputs if one in found]
         if reasons:
             found[node.id] = reasons[0]

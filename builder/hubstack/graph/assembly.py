@@ -1,18 +1,37 @@
 """From chains to nodes: what a variant's image, or a layer by itself, is built of.
 
-Another way to put layers together (design.md, "Two ways") is another module like this one.
+As a chain each layer is built on the one below it. To be merged, each is built on what it requires and nothing else, so
+that it is one node in whatever stacks it is; where that is several, and at the top, a node merges them (design.md, "Two
+ways to put layers together").
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from hubstack.graph.chain import Chain, Chains
 from hubstack.graph.requirement import Shelf
-from hubstack.model import Kind, Node, Project, Value, Variable
+from hubstack.model import Graph, Kind, Method, Node, Preference, Project, Stack, Value, Variable
+
+_MOST_NAMED = 3  # of the layers in a merge's id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a stack's layers are put together. Of ``resolve`` a merge has what is about its own layers."""
+
+    method: Method
+    resolve: tuple[Preference, ...] = ()
+
+    @classmethod
+    def of(cls, project: Project, stack: Stack | None = None) -> Manner:
+        """``stack`` is None for a layer by itself."""
+        if stack is None:
+            return cls(method=project.settings.assembly)
+        return cls(method=stack.assembly or project.settings.assembly, resolve=stack.resolve)
 
 
 class Assembly:
@@ -23,30 +42,45 @@ class Assembly:
         self._project = project
         self._chains = chains
         self._made: dict[tuple[object, ...], Node] = {}
+        self._images: dict[
+            str, int
+        ] = {}  # of merged projects: node → those in its image, a bit each, itself among them
 
-    def stand(self, chain: Chain, values: Mapping[str, Value], platform: str, repository: str = "") -> Node:
+    def stand(
+        self, chain: Chain, values: Mapping[str, Value], platform: str, manner: Manner, repository: str = ""
+    ) -> Node:
         """The topmost node of the chain, or of a repository on it.
 
         What its layers copy from is built by itself, with the same base and values.
         """
         copied: dict[str, Node] = {}
         for name in self._chains.copied(chain):
-            copied[name] = self._line(self._chains.alone(chain.base, name), values, platform, copied)
-        top = self._line(chain, values, platform, copied)
+            copied[name] = self._put(self._chains.alone(chain.base, name), values, platform, manner, copied)
+        top = self._put(chain, values, platform, manner, copied)
         return self._node(repository, top, values, platform, {}) if repository else top
 
     def alone(self, platform: str) -> dict[str, Node]:
         """The topmost node of each layer that can be built by itself."""
         tops: dict[str, Node] = {}
-        bases = bases_alone(self._project)
+        bases, manner = bases_alone(self._project), Manner.of(self._project)
         for name in self._chains.shelf.order:
             if (below := self._lower(name, tops)) is not None:
                 defaults = _defaults(self._project.layers[name].variables)
                 if not isinstance(defaults, Variable):
                     tops[name] = self._node(name, below, defaults, platform, {})
             elif not isinstance(found := _alone(self._chains, name, bases), str):
-                tops[name] = self.stand(*found, platform)
+                tops[name] = self.stand(*found, platform, manner)
         return tops
+
+    def join(self, nodes: Iterable[Node], manner: Manner) -> Node:
+        """What has all of ``nodes`` in it: one of them that stands on the others, else their merge."""
+        images = {node.id: self._image(node) for node in nodes}
+        tops = sorted(
+            one
+            for one, image in images.items()
+            if not any(image & other == image for name, other in images.items() if name != one)
+        )
+        return self.found[tops[0]] if len(tops) == 1 else self._merge([self.found[top] for top in tops], manner)
 
     def _lower(self, name: str, tops: Mapping[str, Node]) -> Node | None:
         """What a layer with one requirement stands on by itself, known already: so a long line of layers stays linear."""
@@ -57,12 +91,30 @@ class Assembly:
         below = tops.get(found) if isinstance(found, str) else None
         return None if below is None or layer.requires[0] in shelf.names(below.base) else below
 
-    def _line(self, chain: Chain, values: Mapping[str, Value], platform: str, copied: Mapping[str, Node]) -> Node:
+    def _put(
+        self, chain: Chain, values: Mapping[str, Value], platform: str, manner: Manner, copied: Mapping[str, Node]
+    ) -> Node:
+        put = self._line if manner.method is Method.CHAIN else self._layers
+        return put(chain, values, platform, manner, copied)
+
+    def _line(
+        self, chain: Chain, values: Mapping[str, Value], platform: str, _: Manner, copied: Mapping[str, Node]
+    ) -> Node:
         base, *layers = chain.layers
         node = self._node(base, None, values, platform, copied)
         for name in layers:
             node = self._node(name, node, values, platform, copied)
         return node
+
+    def _layers(
+        self, chain: Chain, values: Mapping[str, Value], platform: str, manner: Manner, copied: Mapping[str, Node]
+    ) -> Node:
+        base, *layers = chain.layers
+        made = {base: self._node(base, None, values, platform, copied)}
+        for name in layers:
+            below = self.join([made[one] for one in chain.below[name]] or [made[base]], manner)
+            made[name] = self._node(name, below, values, platform, copied)
+        return self.join(made.values(), manner)
 
     def _node(
         self, name: str, below: Node | None, values: Mapping[str, Value], platform: str, copied: Mapping[str, Node]
@@ -84,15 +136,73 @@ class Assembly:
                 parents=(below.id,) if below else (),
                 copies=copies,
             )
-            self._made[key] = node = replace(node, id=self._id(node))
-            self.found[node.id] = node
+            self._made[key] = self._add(node)
         return self._made[key]
 
+    def _merge(self, parents: Sequence[Node], manner: Manner) -> Node:
+        layers = self._layers_of(parents)
+        resolve = tuple(one for one in manner.resolve if one.layer in layers)
+        key = ("", *(node.id for node in parents), resolve)
+        if key not in self._made:
+            first = parents[0]
+            node = Node(
+                id="",
+                layer="",
+                base=first.base,
+                values=dict(sorted(pair for parent in parents for pair in parent.values.items())),
+                platform=first.platform,
+                parents=tuple(parent.id for parent in parents),
+                resolve=resolve,
+            )
+            self._made[key] = self._add(node)
+        return self._made[key]
+
+    def _layers_of(self, nodes: Iterable[Node]) -> frozenset[str]:
+        waiting, found = [node.id for node in nodes], dict[str, str]()
+        while waiting:
+            if (name := waiting.pop()) not in found:
+                found[name] = self.found[name].layer
+                waiting += self.found[name].parents
+        return frozenset(found.values())
+
+    def _image(self, node: Node) -> int:
+        """A bit for each node below it and for itself, in the order in which they were made."""
+        waiting = [node.id]
+        while waiting:
+            name = waiting[-1]
+            missing = [one for one in self.found[name].parents if one not in self._images]
+            if missing:
+                waiting += missing
+                continue
+            waiting.pop()
+            if name not in self._images:
+                image = 1 << len(self._images)
+                for parent in self.found[name].parents:
+                    image |= self._images[parent]
+                self._images[name] = image
+        return self._images[node.id]
+
+    def _add(self, node: Node) -> Node:
+        named = replace(node, id=self._id(node))
+        return self.found.setdefault(named.id, named)
+
     def _id(self, node: Node) -> str:
-        identity = [node.layer, node.values, node.parents, node.copies, node.platform]
+        identity: list[object] = [node.layer, node.values, node.parents, node.copies, node.platform]
+        if node.resolve:
+            identity += [[one.path, one.layer] for one in node.resolve]
         digits = sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-        short = f"{node.layer}-{digits[:8]}"
-        return short if short not in self.found else f"{node.layer}-{digits}"  # one pair in 2³² nodes of a layer
+        name = node.layer or _merged_name(node.parents)
+        short = f"{name}-{digits[:8]}"
+        there = self.found.get(short)
+        same = there is None or replace(there, id="", stacks=()) == node
+        return short if same else f"{name}-{digits}"  # one pair in 2³² nodes of a layer
+
+
+def _merged_name(parents: Sequence[str]) -> str:
+    """No layer has a dot in its name."""
+    layers = [parent.rpartition("-")[0] for parent in parents]
+    more = [f"{len(layers) - _MOST_NAMED}-more"] if len(layers) > _MOST_NAMED else []
+    return ".".join((*layers[:_MOST_NAMED], *more))
 
 
 def _defaults(variables: Mapping[str, Variable]) -> dict[str, Value] | Variable:
@@ -133,6 +243,14 @@ def chain_alone(chains: Chains, layer: str, bases: tuple[str, ...]) -> Chain | s
             return chain
         whys.append(faults[0].what)
     return whys[0] if whys else "hubstack.yaml doesn't say on which base (`base: NAME`)"
+
+
+def joined(graph: Graph, project: Project, nodes: Sequence[str]) -> tuple[Graph, str]:
+    """The graph with what has all of ``nodes`` in it, and that node's id: for images that no stack has."""
+    assembly = Assembly(project, Chains(Shelf.of(project)))
+    assembly.found |= graph.nodes
+    top = assembly.join([graph.nodes[node] for node in nodes], Manner.of(project)).id
+    return replace(graph, nodes=assembly.found), top
 
 
 def _alone(chains: Chains, layer: str, bases: tuple[str, ...]) -> tuple[Chain, Mapping[str, Value]] | str:

@@ -28,6 +28,7 @@ class Chain:
     base: str
     listed: tuple[str, ...]
     layers: tuple[str, ...]
+    below: Mapping[str, tuple[str, ...]]  # what each requires, and what it stands after of what is there
     brought: Mapping[str, str]  # a layer that nobody listed → the one that requires it
     faults: tuple[Fault, ...] = ()
 
@@ -118,10 +119,11 @@ def _chain(shelf: Shelf, base: str, listed: tuple[str, ...]) -> Chain:
                     brought.setdefault(found, layer)
         needs[layer] = tuple(met)
         waiting += reversed(met)
-    order, circular = _order(shelf, base, listed, needs)
+    below = _below(shelf, needs)
+    order, circular = _order(shelf, base, listed, needs, below)
     faults += circular
     faults += _conflicts(shelf, order, brought)
-    return Chain(base=base, listed=listed, layers=order, brought=brought, faults=tuple(faults))
+    return Chain(base=base, listed=listed, layers=order, below=below, brought=brought, faults=tuple(faults))
 
 
 def _names(shelf: Shelf, layers: Iterable[str]) -> dict[str, str]:
@@ -134,17 +136,24 @@ def _names(shelf: Shelf, layers: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _order(
-    shelf: Shelf, base: str, listed: tuple[str, ...], needs: Mapping[str, tuple[str, ...]]
-) -> tuple[tuple[str, ...], list[Fault]]:
+def _below(shelf: Shelf, needs: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
     present = _everyone(shelf, needs)
-    below = {
+    return {
         layer: (
             *required,
             *(one for name in shelf.layers[layer].after for one in present.get(name, ()) if one != layer),
         )
         for layer, required in needs.items()
     }
+
+
+def _order(
+    shelf: Shelf,
+    base: str,
+    listed: tuple[str, ...],
+    needs: Mapping[str, tuple[str, ...]],
+    below: Mapping[str, tuple[str, ...]],
+) -> tuple[tuple[str, ...], list[Fault]]:
     order = tuple(_depth_first((base, *listed), below))
     height = {layer: number for number, layer in enumerate(order)}
     if all(height[need] < height[layer] for layer, required in below.items() for need in required):

@@ -163,7 +163,8 @@ def _above(term: _Term, start: set[str], graph: Graph, ready: Iterable[Image]) -
     """``start``, the layer's nodes in the images that are ``ready``, and what stands on any of them there."""
     variants = {image.variant.id for image in ready}
     live = {node.id for node in graph.nodes.values() if not variants.isdisjoint(node.stacks)}
-    found = start | {node for node in live if fnmatchcase(graph.nodes[node].layer, term.layer)}
+    layers = {node: graph.nodes[node].layer for node in live if not graph.nodes[node].is_merge}
+    found = start | {node for node, layer in layers.items() if fnmatchcase(layer, term.layer)}
     waiting = list(found)
     while waiting:
         new = [child for child in graph.children[waiting.pop()] if child in live and child not in found]

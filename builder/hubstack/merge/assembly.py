@@ -1,36 +1,51 @@
-"""Which nodes an image is put together from, and what comes out.
+"""Which nodes a merged image is made of, and what comes out.
 
-The lines of nodes of the wanted layers are a tree: they begin with the same base, and part. What stands above a common
-node is merged with that node as the ancestor; the branch that comes out of this is then one part of the merge below it.
+Nodes are to a merge what commits are to git's: each says what it changes on top of its parents. Two of them are merged
+with what both stand on as the ancestor; where that is several nodes, with what a merge makes of those (as git's recursive
+strategy does). Of three or more, the third is merged with what came out of two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
 from hubstack.merge import npm, python, r
+from hubstack.merge.abridged import whole
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.debian import breaches
-from hubstack.merge.entry import Entry, Index, overlay
-from hubstack.merge.interest import interests
+from hubstack.merge.entry import GONE, Entry, Index, Kind, overlay
+from hubstack.merge.interest import Interest, diverted, interests
 from hubstack.merge.mergers import STATUS
+from hubstack.merge.noise import is_noise
 from hubstack.merge.owner import strangers
 from hubstack.merge.pam import unmerged_profiles
 from hubstack.merge.three_way import Part, merge
+from hubstack.oci import Descriptor
+from hubstack.reference import Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A node as it is in the registry: what it changes, the ``config`` object of its image, its size for the order."""
+    """A node as it was built: what is its own, without that of its parents."""
 
-    name: str
+    name: str  # of its layer; empty: it is a merge itself
+    parents: tuple[str, ...]
     index: Index
-    config: Mapping[str, Any]
-    size_bytes: int
+    config: Mapping[str, Any]  # the object of that name in its image's config
+    machine: Mapping[str, str]  # ``architecture``, ``os``, ``variant``, as configs have them
+    layers: tuple[Descriptor, ...]
+    diff_ids: tuple[str, ...]
+    digest: Digest  # of its image
+    below: tuple[Digest, ...]  # of its parents' images
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(blob.size for blob in self.layers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,76 +60,183 @@ class Assembled:
     written: Mapping[str, Entry]
     config: Mapping[str, Any]
     conflicts: tuple[Conflict, ...]
+    interests: tuple[Interest, ...]
 
 
-def assemble(lines: Iterable[Sequence[str]], built: Mapping[str, Built]) -> Assembled:
-    """``lines`` are the lineages of the wanted nodes, lowest node first; all begin with the same base."""
-    tails = [tuple(line) for line in lines]
-    stem = _common(tails)
-    base = reduce(overlay, (built[node].index for node in stem))
-    above = _grow(base, built[stem[-1]].config, [line[len(stem) :] for line in tails], built)
-    return Assembled(
-        nodes=(*stem, *above.nodes),
-        index=overlay(base, above.index),
-        written=above.written,
-        config=above.config,
-        conflicts=above.conflicts,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """A node, or several merged: the whole tree. ``shared`` are the paths that stacking alone may get wrong."""
+
+    nodes: frozenset[str]
+    tree: Index
+    config: Mapping[str, Any]
+    shared: frozenset[str] = frozenset()
+    conflicts: tuple[Conflict, ...] = ()
+    interests: tuple[Interest, ...] = ()
 
 
-def _common(lines: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    stem = []
-    for nodes in zip(*lines, strict=False):
-        if len(set(nodes)) > 1:
-            break
-        stem.append(nodes[0])
-    return tuple(stem)
+@dataclass(kw_only=True)
+class Workshop:
+    """Merges of some of ``built``, which holds with each node all that it stands on. What several merges need is made once."""
+
+    built: Mapping[str, Built]
+    _states: dict[tuple[str, ...], _State] = field(default_factory=dict)
+
+    def assemble(self, tops: Iterable[str], resolve: Mapping[str, str] | None = None) -> Assembled:
+        """What has all of ``tops`` in it; in whichever order they are named. ``resolve``: path → the layer whose version stands."""
+        state = self._merged(self._sorted(tops), resolve or {})
+        order = self._order(state.nodes)
+        written = dict(self._written(state, order))
+        lost = [path for path, entry in written.items() if not _can_write(state.tree, path, entry)]
+        return Assembled(
+            nodes=order,
+            index=state.tree,
+            written=written,
+            config=state.config,
+            conflicts=(*state.conflicts, *(self._lost(path, order) for path in sorted(lost))),
+            interests=tuple(dict.fromkeys(state.interests)),
+        )
+
+    def _sorted(self, nodes: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(nodes, key=self._weight))
+
+    def _weight(self, node: str) -> tuple[int, str, str]:
+        """Big ones low, as many images share them; else it is by name."""
+        return (-self.built[node].size_bytes, self.built[node].name, node)
+
+    def _order(self, nodes: Set[str]) -> tuple[str, ...]:
+        """The canonical order of filesystem layers: each node above what it stands on, and nothing else matters but these."""
+        missing = {node: len(self.built[node].parents) for node in nodes}
+        users: dict[str, list[str]] = {node: [] for node in nodes}
+        for node in nodes:
+            for parent in self.built[node].parents:
+                users[parent].append(node)
+        ready = [(self._weight(node), node) for node in nodes if not missing[node]]
+        heapq.heapify(ready)
+        order = []
+        while ready:
+            _, node = heapq.heappop(ready)
+            order.append(node)
+            for user in users[node]:
+                missing[user] -= 1
+                if not missing[user]:
+                    heapq.heappush(ready, (self._weight(user), user))
+        return tuple(order)
+
+    # --- trees -------------------------------------------------------------------------------------------------------
+
+    def _merged(self, tops: tuple[str, ...], resolve: Mapping[str, str]) -> _State:
+        key = (*tops, *(f"{path}={layer}" for path, layer in sorted(resolve.items())))
+        if key not in self._states:
+            if len(tops) == 1:
+                self._states[key] = self._alone(tops[0])
+            else:
+                self._states[key] = self._join(
+                    self._merged(tops[:-1], resolve), self._merged(tops[-1:], resolve), resolve
+                )
+        return self._states[key]
+
+    def _alone(self, node: str) -> _State:
+        """As it was built: a merge's own filesystem layers stand on all that it merges, in their order."""
+        one = self.built[node]
+        below = [self._merged((parent,), {}) for parent in one.parents]
+        if len(below) == 1:
+            tree = below[0].tree
+        else:
+            nodes = frozenset[str]().union(*(state.nodes for state in below))
+            tree = reduce(overlay, (self.built[name].index for name in self._order(nodes)), Index(entries={}))
+        nodes = frozenset((node,)).union(*(state.nodes for state in below))
+        return _State(nodes=nodes, tree=overlay(tree, one.index), config=one.config)
+
+    def _join(self, left: _State, right: _State, resolve: Mapping[str, str]) -> _State:
+        common = left.nodes & right.nodes
+        base = self._merged(self._sorted(self._highest(common)), {}) if common else _NOTHING
+        parts = [self._part(state, common) for state in (left, right)]
+        merged = merge(base.tree, parts)
+        config, odd = merge_configs(
+            base.config, [(part.name, state.config) for part, state in zip(parts, (left, right), strict=True)]
+        )
+        found = [self._precise(one, left.nodes | right.nodes) for one in merged.conflicts]
+        found += [*odd, *_between(base.tree, parts, merged.index)]
+        shared = parts[0].index.entries.keys() & parts[1].index.entries.keys()
+        return _State(
+            nodes=left.nodes | right.nodes,
+            tree=overlay(base.tree, merged.index),
+            config=config,
+            shared=left.shared | right.shared | shared | merged.written.keys(),
+            conflicts=(*left.conflicts, *right.conflicts, *found),
+            interests=(*left.interests, *right.interests, *_interests(base.tree, parts)),
+        )
+
+    def _highest(self, nodes: Set[str]) -> Iterator[str]:
+        """Those on which none of the others stands."""
+        below = {parent for node in nodes for parent in self.built[node].parents}
+        return (node for node in nodes if node not in below)
+
+    def _part(self, state: _State, common: Set[str]) -> Part:
+        """What a state has that is not below both, as one part."""
+        own = state.nodes - common
+        paths = set(state.shared).union(*(self.built[node].index.entries for node in own))
+        entries, contents = state.tree.entries, state.tree.contents
+        name = "+".join(sorted({self.built[node].name for node in own} - {""}))
+        return Part(
+            name=name,
+            index=Index(
+                entries={path: entries[path] for path in paths if path in entries},
+                contents={path: contents[path] for path in paths & contents.keys()},
+            ),
+        )
+
+    def _precise(self, conflict: Conflict, nodes: Set[str]) -> Conflict:
+        """Which of a part's layers it is that have the path."""
+        if not conflict.path:
+            return conflict
+        here = {self.built[node].name for node in nodes if conflict.path in self.built[node].index.entries}
+        parts = ("+".join(sorted(here.intersection(part.split("+")))) or part for part in conflict.parts)
+        return replace(conflict, parts=tuple(parts))
+
+    # --- what stacking gets wrong --------------------------------------------------------------------------------------
+
+    def _written(self, state: _State, order: Sequence[str]) -> Iterator[tuple[str, Entry]]:
+        for path in sorted(state.shared):
+            top = next((n for node in reversed(order) if (n := self.built[node].index.entries.get(path))), None)
+            wanted = state.tree.entries.get(path, GONE)
+            if _plain(wanted) == (_plain(top) if top is not None else GONE):
+                continue
+            if not is_noise(path) or wanted is GONE:
+                yield path, _plain(wanted)
+
+    def _lost(self, path: str, order: Sequence[str]) -> Conflict:
+        names = [self.built[node].name for node in order if path in self.built[node].index.entries]
+        what = "is changed by one and written again, unchanged, by another above it"
+        return Conflict(parts=tuple(dict.fromkeys(name for name in names if name)), path=path, what=what)
 
 
-def _grow(
-    base: Index, config: Mapping[str, Any], lines: Sequence[tuple[str, ...]], built: Mapping[str, Built]
-) -> Assembled:
-    """What stands on ``base``; its index is relative to that."""
-    branches: dict[str, list[tuple[str, ...]]] = {}
-    for line in lines:
-        if line:
-            branches.setdefault(line[0], []).append(line[1:])
-    order = sorted(branches, key=lambda node: (-built[node].size_bytes, node))  # the big ones low, as nodes share them
-    grown = [_branch(base, node, branches[node], built) for node in order]
-    names = ["+".join(sorted({built[node].name for node in branch.nodes})) for branch in grown]
-    parts = [Part(name=name, index=branch.index) for name, branch in zip(names, grown, strict=True)]
-    merged = merge(base, parts)
-    joint, odd = merge_configs(config, [(name, one.config) for name, one in zip(names, grown, strict=True)])
-    found = [conflict for branch in grown for conflict in branch.conflicts] + [*merged.conflicts, *odd]
-    if len(parts) > 1:
-        found += _between(base, parts, merged.index)
-    return Assembled(
-        nodes=tuple(node for branch in grown for node in branch.nodes),
-        index=merged.index,
-        written={path: entry for branch in grown for path, entry in branch.written.items()} | dict(merged.written),
-        config=joint,
-        conflicts=tuple(found),
-    )
+_NOTHING = _State(nodes=frozenset(), tree=Index(entries={}), config={})
 
 
-def _branch(base: Index, node: str, lines: Sequence[tuple[str, ...]], built: Mapping[str, Built]) -> Assembled:
-    """A node and what stands on it."""
-    own = built[node]
-    above = _grow(overlay(base, own.index), own.config, lines, built)
-    return Assembled(
-        nodes=(node, *above.nodes),
-        index=overlay(own.index, above.index),
-        written=above.written,
-        config=above.config,
-        conflicts=above.conflicts,
-    )
+def _plain(entry: Entry) -> Entry:
+    """Of a folder that was made anew only the folder: what stood in it is gone below already."""
+    return replace(entry, content="") if entry.kind is Kind.DIRECTORY else entry
+
+
+def _can_write(tree: Index, path: str, entry: Entry) -> bool:
+    return entry.kind is not Kind.DEVICE and (entry.kind is not Kind.FILE or whole(path, tree, {}) is not None)
+
+
+def _indexes(parts: Sequence[Part]) -> Mapping[str, Index]:
+    return {part.name: part.index for part in parts}
+
+
+def _interests(base: Index, parts: Sequence[Part]) -> Iterator[Interest]:
+    return interests(base, _indexes(parts))
 
 
 def _between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]:
-    """What no path shows: packages that exclude each other, or act on each other."""
-    indexes = {part.name: part.index for part in parts}
+    """What no path shows: packages that exclude each other, or that would have changed each other's files."""
+    indexes = _indexes(parts)
     return [
-        *interests(base, indexes),
+        *diverted(base, indexes),
         *python.clashes(base, indexes, merged),
         *python.stale(base, indexes),
         *r.clashes(base, indexes, merged),

@@ -1,13 +1,15 @@
-"""Which parts' packages act on each other: triggers of one that watch paths that another has (deb-triggers(5)), its diversions
-of such paths (dpkg-divert(1)), and hosts of plug-ins.
+"""Which parts' packages act on each other: triggers of one that watch paths that another has (deb-triggers(5)), hosts of
+plug-ins, and diversions of the other's paths (dpkg-divert(1)).
 
-A chain would have run them. Where they only make something that is made anew when it is missing, or nothing that stays in an
-image, nothing is lost.
+A chain would have run the former as it installed the second of the two. Where they only make something that is made anew when
+it is missing, or nothing that stays in an image, nothing is lost; the rest is settled in the merged image
+(:mod:`hubstack.merge.settle`). What is diverted can only be built.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import permutations
 
 from hubstack.merge.conflict import Conflict
@@ -31,31 +33,63 @@ HARMLESS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interest:
+    """``host`` has something that has to be told of what ``guest`` has. ``trigger`` is the path to trigger, whole; where
+    there is none, ``command`` has to be run.
+    """
+
+    host: str
+    guest: str
+    who: str  # the package, or what people call it
+    path: str  # the first of the guest's files that it is about, without a leading slash
+    trigger: str = ""
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.who} of {self.host} has to be told of what {self.guest} has (/{self.path})"
+
+
+_POSTINST = """\
+for package in $(dpkg-query --search '/{folder}/*' | sed 's/: .*//; s/,//g' | tr ' ' '\\n' | sort -u); do
+    export DPKG_MAINTSCRIPT_PACKAGE="$package" DPKG_MAINTSCRIPT_NAME=postinst DPKG_MAINTSCRIPT_ARCH="$(dpkg --print-architecture)"
+    "/var/lib/dpkg/info/$package.postinst" configure "$(dpkg-query --show --showformat '${{Version}}' "$package")"
+done"""
 PLUGINS = (
     (
         "var/lib/emacsen-common/state/flavor/installed",
         "usr/lib/emacsen-common/packages/install",
-        "an Emacs",
-        "plug-ins",
+        "Emacs",
+        _POSTINST.format(folder="usr/lib/emacsen-common/packages/install"),
     ),
-    ("etc/ssl/certs/java", "usr/local/share/ca-certificates", "Java's certificates", "certificates"),
-    ("var/lib/dictionaries-common", "usr/share/dictionaries-common", "the list of dictionaries", "dictionaries"),
-    ("var/lib/ghostscript", "usr/share/fonts/type1/gsfonts", "Ghostscript", "its fonts"),
+    ("etc/ssl/certs/java", "usr/local/share/ca-certificates", "Java's key store", "update-ca-certificates --fresh"),
+    (
+        "var/lib/dictionaries-common",
+        "usr/share/dictionaries-common",
+        "the list of dictionaries",
+        "update-dictcommon-aspell; update-dictcommon-hunspell",
+    ),
+    ("var/lib/ghostscript", "usr/share/fonts/type1/gsfonts", "Ghostscript", "update-gsfontmap"),
 )
-"""Folders of a host and of its plug-ins, and what they are: maintainer scripts join them, and no trigger tells of it."""
+"""Folders of a host and of its plug-ins, what the host is, and what tells it: maintainer scripts join them, and no trigger
+does."""
 
 
-def interests(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
-    """A conflict for each pair of parts and package whose trigger one has, and the other the path."""
+def interests(base: Index, parts: Mapping[str, Index]) -> Iterator[Interest]:
+    """One for each pair of parts and package whose trigger one has, and the other the path; and for each host and plug-in."""
     links = {path: entry.content for path, entry in base.entries.items() if entry.kind is Kind.LINK}
     old = _watched(base.contents.get(TRIGGERS, b""), links)
     places = {name: _places(index) for name, index in parts.items()}
-    for name, index in parts.items():
+    for host, index in parts.items():
         new = [one for one in _watched(index.contents.get(TRIGGERS, b""), links) if one not in old]
-        for other in parts:
-            if other != name:
-                yield from _pairs(name, new, other, places[other])
-                yield from _plugged(name, places[name], other, places[other])
+        for guest in parts:
+            if guest != host:
+                yield from _pairs(host, new, guest, places)
+                yield from _plugged(host, guest, places)
+
+
+def diverted(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
+    links = {path: entry.content for path, entry in base.entries.items() if entry.kind is Kind.LINK}
     yield from _diverted(base, parts, links)
 
 
@@ -79,11 +113,11 @@ def _diverted(base: Index, parts: Mapping[str, Index], links: Mapping[str, str])
                     yield Conflict(parts=(name, other), path=one, what=what)
 
 
-def _plugged(host: str, hosts: Mapping[str, str], other: str, plugged: Mapping[str, str]) -> Iterator[Conflict]:
-    for at, plugins, thing, kind in PLUGINS:
-        if at in hosts and plugins in plugged and not (at in plugged and plugins in hosts):
-            what = f"is of {other}, and {host} has {thing}, which has to be told of its {kind.removeprefix('its ')}"
-            yield Conflict(parts=(host, other), path=plugged[plugins], what=what)
+def _plugged(host: str, guest: str, places: Mapping[str, Mapping[str, str]]) -> Iterator[Interest]:
+    hosts, guests = places[host], places[guest]
+    for at, plugins, thing, command in PLUGINS:
+        if at in hosts and plugins in guests and not (at in guests and plugins in hosts):
+            yield Interest(host=host, guest=guest, who=thing, path=guests[plugins], command=command)
 
 
 def _resolve(path: str, links: Mapping[str, str]) -> str:
@@ -108,19 +142,19 @@ def declared(layers: Mapping[str, Layer], lines: Sequence[Sequence[str]]) -> Ite
                 yield Conflict(parts=(name, other), path="", what=f"{name} says that it stands after {other}")
 
 
-def _watched(content: bytes, links: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(path without its leading slash, package) of each line."""
+def _watched(content: bytes, links: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """(path without its leading slash, as it is written, package) of each line."""
     lines = (line.split() for line in content.decode("utf-8", "surrogateescape").splitlines())
-    return [(_resolve(words[0], links), words[1].partition("/")[0]) for words in lines if len(words) > 1]
+    return [(_resolve(words[0], links), words[0], words[1].partition("/")[0]) for words in lines if len(words) > 1]
 
 
-def _pairs(name: str, new: Sequence[tuple[str, str]], other: str, first: Mapping[str, str]) -> Iterator[Conflict]:
-    said: set[str] = set()
-    for path, package in new:
-        if package not in HARMLESS and package not in said and path in first:
-            said.add(package)
-            what = f"is watched by {package} of {name}, which has to be told of what {other} has there (/{first[path]})"
-            yield Conflict(parts=(name, other), path=path, what=what)
+def _pairs(
+    host: str, new: Sequence[tuple[str, str, str]], guest: str, places: Mapping[str, Mapping[str, str]]
+) -> Iterator[Interest]:
+    """What the host itself has in a folder, its own installation has seen; what the guest has there, nobody."""
+    for path, trigger, package in new:
+        if package not in HARMLESS and path in places[guest]:
+            yield Interest(host=host, guest=guest, who=package, path=places[guest][path], trigger=trigger)
 
 
 def _places(index: Index) -> Mapping[str, str]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 
 from hubstack.merge.abridged import whole
 from hubstack.merge.alternative import Tree, is_group, link_of, links_of, relink, wanted_links
-from hubstack.merge.conflict import Conflict
+from hubstack.merge.behind import behind
+from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, folders, hides
-from hubstack.merge.mergers import EXTENDED_STATES, STATUS, Clash, Merger, Sides, find_merger
+from hubstack.merge.mergers import EXTENDED_STATES, STATUS, Clash, Merger, Sides, find_merger, is_database
 from hubstack.merge.mergers.alternative import chosen_by_name, merge_alternatives, parse_group
 from hubstack.merge.mergers.dpkg import merge_extended_states
 from hubstack.merge.noise import is_icon_cache, is_noise
@@ -40,15 +41,20 @@ class Merged:
     conflicts: Sequence[Conflict]
 
 
-def merge(base: Index, parts: Sequence[Part]) -> Merged:
-    """``parts`` in stacking order, lowest first; the result depends on their order only in what ``written`` repeats."""
-    return _Merge(base, parts).result()
+def merge(base: Index, parts: Sequence[Part], resolve: Mapping[str, str] | None = None) -> Merged:
+    """``parts`` in stacking order, lowest first; the result depends on their order only in what ``written`` repeats.
+
+    ``resolve`` is a person's word where parts conflict: path → the layer whose version stands.
+    """
+    chosen = {path.strip("/"): layer for path, layer in (resolve or {}).items()}
+    return _Merge(base, parts, chosen).result()
 
 
 @dataclass
 class _Merge:
     base: Index
     parts: Sequence[Part]
+    resolve: Mapping[str, str]
     entries: dict[str, Entry] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     written: dict[str, Entry] = field(default_factory=dict)
@@ -116,7 +122,7 @@ class _Merge:
             merged, file = parse_group(merge_alternatives(sides)), chosen_by_name(sides)
         except Clash as clash:
             if not any(one.path == group for one in self.conflicts):
-                self._refuse(group, changed, str(clash))
+                self._clash(group, changed, clash)
             return
         file = file or merged.best(sides.pointed[0], sides.pointed[1:])
         relink(owned, wanted_links(group, merged, file, self._tree), self._tree, self._put)
@@ -145,6 +151,8 @@ class _Merge:
         for name in ("mode", "uid", "gid", "xattrs"):
             values = {getattr(one, name) for one in wanted} - {getattr(merged, name)}
             if len(values) > 1:
+                if self._resolved(path):
+                    return self.entries[path]
                 self._refuse(path, changed, f"is a folder whose {name} they set differently")
             for value in values:
                 merged = replace(merged, **{name: value})
@@ -176,8 +184,7 @@ class _Merge:
         try:
             content = merger(self._sides(path, changed))
         except Clash as clash:
-            parts = [changed[number] for number in clash.versions] if clash.versions else changed
-            self._refuse(path, parts, str(clash))
+            self._clash(path, changed, clash)
             return
         owners = {(one.mode, one.uid, one.gid, one.xattrs) for one in entries}
         was = self.base.entries.get(path)
@@ -211,21 +218,41 @@ class _Merge:
         return ["" if entry is None else entry.content for entry in found]
 
     def _restore(self, path: str, changed: Sequence[Part]) -> None:
-        """One version is wanted, but a part above only repeats what the base has."""
-        entry = changed[0].index.entries[path]
-        content = whole(path, changed[0].index, self.base.entries)
-        if entry.kind is Kind.DEVICE or (entry.kind is Kind.FILE and content is None):
-            self._refuse(path, changed, "is changed by one and written again, unchanged, by another above it")
-        else:
-            self._put(path, entry, content)
+        """One version is wanted, but a part above only repeats what the base has. Whoever writes it needs its content."""
+        self._put(path, changed[0].index.entries[path], changed[0].index.contents.get(path))
 
     def _put(self, path: str, entry: Entry, content: bytes | None = None) -> None:
         self.entries[path] = self.written[path] = entry
         if content is not None:
             self.contents[path] = content
 
-    def _refuse(self, path: str, parts: Iterable[Part], what: str) -> None:
-        self.conflicts.append(Conflict(parts=tuple(sorted(part.name for part in parts)), path=path, what=what))
+    def _clash(self, path: str, changed: Sequence[Part], clash: Clash) -> None:
+        parts = [changed[number] for number in clash.versions] if clash.versions else changed
+        cause = Cause.DATABASE if clash.cause is Cause.PATH and is_database(path) else clash.cause
+        self._refuse(path, parts, clash.sentence([part.name for part in parts]), cause)
+
+    def _refuse(self, path: str, parts: Sequence[Part], what: str, cause: Cause = Cause.PATH) -> None:
+        if cause is Cause.PATH and self._resolved(path):
+            return
+        if path in self.resolve:
+            reason = (
+                "one part's version of it isn't true of all" if cause is not Cause.PATH else "that has no such path"
+            )
+            what += f" (it can't be resolved by {self.resolve[path]}: {reason})"
+        elif cause is Cause.PATH and (
+            owners := dict.fromkeys(filter(None, (behind(path, part.index) for part in parts)))
+        ):
+            what += f" ({', '.join(owners)})"
+        names = tuple(sorted(part.name for part in parts))
+        self.conflicts.append(Conflict(parts=names, path=path, what=what, cause=cause))
+
+    def _resolved(self, path: str) -> bool:
+        """Whether a person has said whose version stands; then it does. Its content may be in that part's blobs only."""
+        layer = self.resolve.get(path)
+        part = next((p for p in self.parts if path in p.index.entries and layer in p.name.split("+")), None)
+        if part is not None:
+            self._put(path, part.index.entries[path], part.index.contents.get(path))
+        return part is not None
 
     def _buried(self) -> Iterator[Conflict]:
         """What one part puts into a folder that another has removed, or made into something else."""
@@ -236,7 +263,7 @@ class _Merge:
                     continue
                 if (other := self._inside(path, part)) is not None and not is_noise(path):
                     what = "is a folder in which the one has files, and the other has removed or replaced it"
-                    yield Conflict(parts=(other.name, part.name), path=path, what=what)
+                    yield Conflict(parts=(other.name, part.name), path=path, what=what, cause=Cause.DATABASE)
 
     def _astray(self) -> Iterator[Conflict]:
         """An entry below what is a link in the base would put a folder in the link's place: /bin gone, say."""

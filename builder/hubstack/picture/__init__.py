@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hubstack.graph import needed
 from hubstack.graph.select import Selection
-from hubstack.model import Graph, Node, Project
+from hubstack.model import Graph, Layer, Node, Project
 from hubstack.picture.diagram import ArrowKind, Box, BoxKind, Diagram, layer_diagram, node_diagram, shown_values
 from hubstack.spelling import enumerate_words
 
@@ -94,7 +94,7 @@ def _diagram(project: Project, graph: Graph, selection: Selection, *, nodes: boo
 def _json_node(node: Node) -> dict[str, object]:
     return {
         "id": node.id,
-        "layer": node.layer,
+        "layer": node.label,
         "base": node.base,
         "values": node.values,
         "platform": node.platform,
@@ -104,10 +104,16 @@ def _json_node(node: Node) -> dict[str, object]:
 
 # --- Mermaid -----------------------------------------------------------------------------------------------------------
 
-_SHAPES = {BoxKind.BASE: ("[[", "]]"), BoxKind.LAYER: ("[", "]"), BoxKind.STACK: ("([", "])")}
+_SHAPES = {
+    BoxKind.BASE: ("[[", "]]"),
+    BoxKind.LAYER: ("[", "]"),
+    BoxKind.MERGE: ("{{", "}}"),
+    BoxKind.STACK: ("([", "])"),
+}
 _CLASSES = {
     "base": "fill:#334155,stroke:#334155,color:#f8fafc",
     "layer": "fill:#eef2f7,stroke:#64748b,color:#0f172a",
+    "merge": "fill:#ecfdf5,stroke:#047857,color:#064e3b",
     "stack": "fill:#fff4e5,stroke:#c2570c,color:#7c2d12",
     "draft": "stroke-dasharray:5 3",
 }
@@ -140,24 +146,19 @@ def _rows(graph: Graph, selection: Selection, *, nodes: bool) -> dict[str, _Row]
     keys: dict[str, str] = {}
     for node in map(graph.nodes.__getitem__, needed(graph, selection.nodes)):
         parents = [keys[parent] for parent in node.parents]
-        keys[node.id] = key = node.id if nodes else "/".join((*parents, node.layer))
+        keys[node.id] = key = node.id if nodes else "/".join((*parents, node.label))
         rows.setdefault(key, _Row(parent=parents[0] if parents else "", nodes=[])).nodes.append(node)
     return rows
 
 
 def _row_text(row: _Row, project: Project, selection: Selection, *, nodes: bool) -> str:
     first = row.nodes[0]
-    layer = project.layers[first.layer]
     ids = {node.id for node in row.nodes}
     selected = {image.variant.id: image.variant.stack for image in selection.images}
     stacks = {selected[variant] for node in row.nodes for variant in node.stacks if variant in selected}
-    words = [first.id if nodes else first.layer]
+    words = [first.id if nodes else first.label]
     words += [f"×{len(row.nodes)}"] if len(row.nodes) > 1 else []
-    for name, variable in layer.variables.items():
-        words.append(f"{name}={'|'.join(shown_values(variable, {node.values[name] for node in row.nodes}))}")
-    words += [f"(copies from {enumerate_words(layer.copy_from, 'and')})"] if layer.copy_from else []
-    words += ["(repository)"] if layer.repository else []
-    words += ["(draft)"] if layer.draft else []
+    words += _layer_words(project.layers[first.layer], row) if not first.is_merge else []
     words += [f"[{len(stacks)} stacks]"] if len(stacks) > 1 else []
     images: dict[str, dict[str, None]] = {}
     for image in selection.images:
@@ -165,6 +166,16 @@ def _row_text(row: _Row, project: Project, selection: Selection, *, nodes: bool)
             images.setdefault(image.variant.stack, {})[image.variant.name] = None
     words += [f"⇒ {', '.join(_image(stack, names) for stack, names in images.items())}"] if images else []
     return " ".join(words)
+
+
+def _layer_words(layer: Layer, row: _Row) -> list[str]:
+    words = [
+        f"{name}={'|'.join(shown_values(variable, {node.values[name] for node in row.nodes}))}"
+        for name, variable in layer.variables.items()
+    ]
+    words += [f"(copies from {enumerate_words(layer.copy_from, 'and')})"] if layer.copy_from else []
+    words += ["(repository)"] if layer.repository else []
+    return [*words, *(["(draft)"] if layer.draft else [])]
 
 
 def _image(stack: str, variants: Iterable[str]) -> str:

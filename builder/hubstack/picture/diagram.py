@@ -19,6 +19,7 @@ Edge: TypeAlias = tuple[str, str]
 class BoxKind(StrEnum):
     BASE = "base"
     LAYER = "layer"
+    MERGE = "merge"
     STACK = "stack"
 
 
@@ -66,10 +67,11 @@ def layer_diagram(project: Project, graph: Graph, selection: Selection) -> Diagr
     nodes = [graph.nodes[node] for node in needed(graph, selection.nodes)]
     groups: dict[str, list[Node]] = {}
     for node in nodes:
-        groups.setdefault(node.layer, []).append(node)
+        if not node.is_merge:
+            groups.setdefault(node.layer, []).append(node)
     needs: dict[tuple[str, str], None] = {}
     copies: dict[tuple[str, str], None] = {}
-    for node in nodes:
+    for node in (node for found in groups.values() for node in found):
         needs |= {(one, node.layer): None for one in _requirements(project, graph, node)}
         copies |= {(one, node.layer): None for one in node.copies}
     for image in selection.images:
@@ -85,13 +87,7 @@ def node_diagram(project: Project, graph: Graph, selection: Selection) -> Diagra
     """One box a node and one a variant; an arrow is what a node is built on."""
     nodes = [graph.nodes[node] for node in needed(graph, selection.nodes)]
     boxes = [
-        Box(
-            key=node.id,
-            kind=_kind(project, node.layer),
-            title=node.id,
-            notes=tuple(f"{name} {_text(node.values[name])}" for name in project.layers[node.layer].variables),
-            draft=bool(project.layers[node.layer].draft),
-        )
+        Box(key=node.id, kind=BoxKind.MERGE, title=node.id) if node.is_merge else _node_box(project, node)
         for node in nodes
     ]
     for variant, stack in {image.variant.id: image.variant.stack for image in selection.images}.items():
@@ -99,6 +95,12 @@ def node_diagram(project: Project, graph: Graph, selection: Selection) -> Diagra
     tops = [(image.node, image.variant.id) for image in selection.images]
     parents = [(parent, node.id) for node in nodes for parent in node.parents]
     return _diagram(boxes, [*parents, *tops], [(one, node.id) for node in nodes for one in node.copies.values()])
+
+
+def _node_box(project: Project, node: Node) -> Box:
+    layer = project.layers[node.layer]
+    notes = tuple(f"{name} {_text(node.values[name])}" for name in layer.variables)
+    return Box(key=node.id, kind=_kind(project, node.layer), title=node.id, notes=notes, draft=bool(layer.draft))
 
 
 def _diagram(boxes: Iterable[Box], needs: Iterable[Edge], copies: Iterable[Edge]) -> Diagram:

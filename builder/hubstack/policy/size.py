@@ -30,9 +30,9 @@ class Growth:
 
 
 def growths(graph: Graph, nodes: Iterable[str], now: Sizes, old_graph: Graph | None, before: Sizes) -> Iterator[Growth]:
-    """Of those ``nodes`` whose size is known, and whose parent's is."""
+    """Of those ``nodes`` whose size is known, and whose parent's is. A merge adds what it has to."""
     for node in nodes:
-        if (own := _own(graph, node, now)) is None:
+        if graph.nodes[node].is_merge or (own := _own(graph, node, now)) is None:
             continue
         there = old_graph is not None and node in old_graph.nodes
         was = _own(old_graph, node, before) if there and old_graph is not None else None

@@ -69,7 +69,8 @@ def render_leniently(
     """What could be rendered, and every fault and warning. ``revisions`` are the lock's, by stack."""
     wanted = set(graph.nodes if nodes is None else nodes)
     repositories = {name for name, layer in project.layers.items() if layer.kind is Kind.REPOSITORY}
-    chosen = [one for one in graph.nodes.values() if one.id in wanted and one.layer not in repositories]
+    layers = [one for one in graph.nodes.values() if one.id in wanted and not one.is_merge]
+    chosen = [one for one in layers if one.layer not in repositories]
     jobs = {node.id: _job(project, node, pins=bool(pins.get(node.id))) for node in chosen}
     composer = Composer(project, images)
     composed, problems = _all_bounded(composer.compose, jobs, bounds or Bounds())
@@ -81,8 +82,8 @@ def render_leniently(
             problems += one.problems
             if one.dockerfile:
                 rendered[node.id] = files.rendered(node, one, pins.get(node.id, ()), images)
-    for node in graph.nodes.values():
-        if node.id in wanted and node.layer in repositories:
+    for node in layers:
+        if node.layer in repositories:
             rendered[node.id] = render_repository(project.layers[node.layer], (revisions or {}).get(node.layer))
     return {node: rendered[node] for node in graph.nodes if node in rendered}, tuple(dict.fromkeys(problems))
 
@@ -91,7 +92,8 @@ def render_requirements(
     project: Project, graph: Graph, *, bounds: Bounds | None = None
 ) -> Mapping[str, RenderedPackages]:
     """For each node whose layer has a requirements.txt. Raises ProjectError."""
-    asking = [node for node in graph.nodes.values() if REQUIREMENTS in project.layers[node.layer].files]
+    layers = [node for node in graph.nodes.values() if not node.is_merge]
+    asking = [node for node in layers if REQUIREMENTS in project.layers[node.layer].files]
     bringing = {node.id: _bringing_python(project, graph, node) for node in asking}
     wanted = asking + [node for node in bringing.values() if node is not None]
     answers = _inquire(project, wanted, bounds or Bounds())
@@ -106,8 +108,8 @@ def render_requirements(
 
 def upstream_images(project: Project, graph: Graph, *, bounds: Bounds | None = None) -> Mapping[str, Position]:
     """Every upstream reference that the lock must hold, and where it stands. Raises ProjectError."""
-    layers = project.layers
-    naming = [node for node in graph.nodes.values() if layers[node.layer].image or layers[node.layer].upstream]
+    layers = [(node, project.layers[node.layer]) for node in graph.nodes.values() if not node.is_merge]
+    naming = [node for node, layer in layers if layer.image or layer.upstream]
     answers = _inquire(project, naming, bounds or Bounds())
     return {reference: position for one in answers.values() for reference, position in one.images}
 

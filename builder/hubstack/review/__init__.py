@@ -115,7 +115,7 @@ def _work(now: Inputs, built: Sequence[str], evidence: Evidence) -> Work:
     for node in (now.graph.nodes[one] for one in built):
         inputs = tuple(one for one in dict.fromkeys(node.inputs) if one in names)
         seconds = evidence.seconds.get(node.id, DEFAULT_SECONDS)
-        tasks.append(Task(node=node.id, layer=node.layer, platform=node.platform, inputs=inputs, seconds=seconds))
+        tasks.append(Task(node=node.id, layer=node.label, platform=node.platform, inputs=inputs, seconds=seconds))
     return Work(tasks=tuple(tasks), recorded=sum(node in evidence.seconds for node in built))
 
 
@@ -125,7 +125,7 @@ def _work(now: Inputs, built: Sequence[str], evidence: Evidence) -> Work:
 def _ready(inputs: Inputs) -> Iterator[Image]:
     withheld = drafts(inputs.project, inputs.graph)
     return (
-        image for image in inputs.graph.images if image.variant.id not in withheld and image.node in inputs.rendered
+        image for image in inputs.graph.images if image.variant.id not in withheld and image.node in inputs.identities
     )
 
 

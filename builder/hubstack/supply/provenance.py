@@ -43,7 +43,7 @@ def provenance(
     return {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
-            "externalParameters": {"node": node, "layer": one.layer, "values": values, "platform": one.platform},
+            "externalParameters": {"node": node, "layer": one.label, "values": values, "platform": one.platform},
             "internalParameters": {
                 "fingerprint": inputs.fingerprint(node),
                 "format": FORMAT,

@@ -21,7 +21,7 @@ from hubstack.merge.mergers.octave import merge_octave_packages
 from hubstack.merge.mergers.record import RECORD, merge_record
 from hubstack.merge.mergers.side import Clash, Merger, Sides
 
-__all__ = ["EXTENDED_STATES", "KEPT", "MERGERS", "STATUS", "Clash", "Merger", "Sides", "find_merger"]
+__all__ = ["EXTENDED_STATES", "KEPT", "MERGERS", "STATUS", "Clash", "Merger", "Sides", "find_merger", "is_database"]
 
 MERGERS: dict[str, Merger] = {
     STATUS: merge_status,
@@ -48,6 +48,16 @@ _MERGERS = [(re.compile(pattern), merger) for pattern, merger in MERGERS.items()
 _READ = (r"etc/ld\.so\.conf(\.d/.*\.conf)?", METADATA, DESCRIPTION, PACKAGE_JSON)
 KEPT = re.compile("|".join(f"(?:{pattern})" for pattern in (*MERGERS, *_READ)))
 """Of these files an index keeps the content."""
+
+
+_DATABASE = re.compile(
+    r"var/lib/(dpkg|apt|ucf)/.*|etc/(passwd|group|shadow|gshadow|subuid|subgid|ld\.so\.cache)|.*\.dist-info/RECORD"
+)
+
+
+def is_database(path: str) -> bool:
+    """Whether what the file says is only true when it is said of all parts: no one part's version can stand for all."""
+    return _DATABASE.fullmatch(path) is not None and find_merger(path) is not None
 
 
 def find_merger(path: str) -> Merger | None:

@@ -42,7 +42,9 @@ class Clash(Exception):
 
     def sentence(self, names: Sequence[str]) -> str:
         """With the ``names`` of the parts that ``versions`` are, where they are known."""
-        said = [f"{one} in {name}" for one, name in zip(self.said, names, strict=True)] if names else self.said
+        said = self.said
+        if said and names:
+            said = tuple(f"{one} in {name}" for one, name in zip(said, names, strict=True))
         return f"{self.what}: {' and '.join(said)}" if said else self.what
 
 

@@ -80,10 +80,23 @@ def by_key(content: bytes, *fields: str) -> dict[tuple[str, ...], Stanza]:
 
 
 def merge_stanzas(sides: Sides, *fields: str, joined: Mapping[str, str]) -> bytes:
-    """Stanzas that ``fields`` name together; sorted by these, so that the order of the parts doesn't show."""
-    merged = three_way(
-        by_key(sides.base, *fields),
-        [by_key(version, *fields) for version in sides.versions],
-        lambda key, was, changed: merge_fields(" ".join(filter(None, key)), was, changed, joined),
-    )
+    """Stanzas that ``fields`` name together; sorted by these, so that the order of the parts doesn't show.
+
+    Raises the first Clash, with the names of all others.
+    """
+    clashes: dict[str, Clash] = {}
+
+    def settle(key: tuple[str, ...], was: Stanza | None, changed: Sequence[tuple[int, Stanza | None]]) -> Stanza | None:
+        try:
+            return merge_fields(key[0], was, changed, joined)
+        except Clash as clash:
+            clashes[key[0]] = clash
+            return None
+
+    base, *versions = (by_key(one, *fields) for one in (sides.base, *sides.versions))
+    merged = three_way(base, versions, settle)
+    if clashes:
+        (_, first), *more = sorted(clashes.items())
+        also = f" (and so it is with {', '.join(name for name, _ in more)})" if more else ""
+        raise Clash(first.what + also, first.versions, first.said, first.cause)
     return render_stanzas([merged[key] for key in sorted(merged)])
