@@ -103,7 +103,7 @@ def said(found: Merged) -> list[str]:
         pytest.param([ED], [VIM], [NANO], id="the best has no page, which goes away"),
         pytest.param([ED], [NANO], [JOE], id="the best brings a slave of its own"),
         pytest.param([VIM], [TINY], [ED], id="neither is the best"),
-        pytest.param([ED], [TINY], [TINY, VIM], id="a page that is not there"),
+        pytest.param([ED], [TINY], [editor("nano", 5)], id="a page that is not there"),
         pytest.param([ED, JOE], [("--remove", "editor", "/usr/bin/joe")], [VIM], id="one removes the best"),
         pytest.param([ED], [VIM, ("--set", "editor", "/usr/bin/ed")], [JOE], id="what a person has set stands"),
         pytest.param(
@@ -124,6 +124,21 @@ def test_the_merge_is_what_update_alternatives_makes_in_either_order(
         found = merge(was, parts(was, *ends))
         assert said(found) == []
         assert there(overlay(was, found.index)) == chains[0]
+
+
+@real
+@pytest.mark.long
+def test_of_three_it_is_the_same_whichever_two_come_first(machine: Machine) -> None:
+    """The best is removed by one; the second has a slave of its own, and the third no page."""
+    base, steps = [ED, VIM], ([("--remove", "editor", "/usr/bin/vim")], [editor("joe", 20, *JOE[5:])], [NANO])
+    was = machine.after(*base)
+    chain = there(machine.after(*base, *(step for some in steps for step in some)))
+    for several in permutations(parts(was, *(machine.after(*base, *some) for some in steps))):
+        first, second, third = several
+        pair = merge(was, [first, second])
+        found = merge(was, [Part(name="pair", index=pair.index), third])
+        assert said(pair) == said(found) == said(merge(was, several)) == []
+        assert there(overlay(was, found.index)) == there(overlay(was, merge(was, several).index)) == chain
 
 
 @real

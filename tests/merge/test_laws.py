@@ -121,6 +121,7 @@ FORMATS = (
         write=stanzas("Name: {name}/q|Template: {name}/q|Value: {number}|Owners: {name}"),
         read=said_by_stanza,
     ),
+    Format(path="var/lib/pam/seen", write=lines("{name}")),
     Format(path="etc/shells", write=lines("/bin/{name}")),
     Format(path="etc/nsswitch.conf", write=lines("{name}: files dns{number}")),
     Format(path="usr/share/info/dir", write=lambda names: b"* Menu:\n\nBasics\n" + lines("* {name}: ({name}).")(names)),

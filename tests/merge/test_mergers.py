@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hubstack.merge.mergers import STATUS, Clash, Merger, Sides, find_merger
-from hubstack.merge.mergers.ld_so_cache import parse_cache, render_cache
+from hubstack.merge.mergers.ld_so_cache import Library, parse_cache, render_cache
 
 pytestmark = pytest.mark.long
 
@@ -174,6 +174,9 @@ def test_entries_of_the_info_menu_are_joined_in_sections() -> None:
     merged = two.replace(b"* Ed", awk + b"* Ed")
     assert merge(sides(MENU, one, two)) == merge(sides(MENU, two, one)) == merged
     assert merge(sides(b"", MENU, MENU)) == MENU
+    newer = MENU.replace(b"Node", b"node")  # Debian's package makes the file anew as it is installed
+    assert merge(sides(MENU, newer, newer)) == merge(sides(MENU, newer, MENU)) == newer
+    assert merge(sides(b"", newer, MENU)) == merge(sides(b"", MENU, newer)) == MENU
     assert merge(sides(b"", one, MENU)) == one
 
 
@@ -241,3 +244,23 @@ def test_a_line_of_a_record_of_which_parts_say_different_things() -> None:
         merge(sides(b"", b"x.py,sha256=a,1\n", b"x.py,sha256=b,1\n"))
     line = b"x-1.dist-info/INSTALLER,sha256=%s,4\n"
     assert merge(sides(b"", line % b"b", line % b"a")) == line % b"a"
+
+
+def test_libraries_of_one_name_stand_as_the_linker_looks_for_them() -> None:
+    """Flags descending, those for some processors before those for all, newer kernels first, then folders, then names."""
+    order = [
+        Library("liba.so.10", "/lib/liba.so.10", 3, 0, "0"),
+        Library("liba.so.9", "/x/liba.so.9", 0x303, 0, "0"),
+        Library("liba.so.9", "/y/x86-64-v2/liba.so.9", 3, 0, "x86-64-v2"),
+        Library("liba.so.9", "/y/x86-64-v3/liba.so.9", 3, 0, "x86-64-v3"),
+        Library("liba.so.9", "/z/liba.so.9", 3, 2, "0"),
+        Library("liba.so.9", "/opt/liba.so.9", 3, 0, "0"),
+        Library("liba.so.9", "/lib/liba.so.9", 3, 0, "0"),
+        Library("liba.so.9", "/usr/lib/liba.so.9", 3, 0, "0"),
+        Library("liba.so.9", "/elsewhere/liba.so.9", 3, 0, "0"),
+    ]
+    conf = {"etc/ld.so.conf.d/opt.conf": b"/opt\n"}
+    halves = [render_cache(half, b"ld") for half in (order[::2][::-1], order[1::2])]
+    for versions in (halves, halves[::-1]):
+        merged = merger("etc/ld.so.cache")(Sides(base=b"", versions=versions, beside=[conf, conf]))
+        assert parse_cache(merged) == (order, b"ld")

@@ -23,7 +23,6 @@ from hubstack.merge.interest import Interest, diverted, interests
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.noise import is_noise
 from hubstack.merge.owner import strangers
-from hubstack.merge.pam import unmerged_profiles
 from hubstack.merge.three_way import Part, merge
 from hubstack.oci import Descriptor
 from hubstack.reference import Digest
@@ -242,7 +241,6 @@ def _between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict
         *r.clashes(base, indexes, merged),
         *npm.clashes(base, indexes),
         *strangers(base, indexes),
-        *unmerged_profiles(base, indexes),
         *_breaches(base, parts, merged),
     ]
 

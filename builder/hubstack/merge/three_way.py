@@ -75,9 +75,6 @@ class _Merge:
         self._merge_extended_states()
         self._drop_icon_caches()
         self.conflicts += [*self._buried(), *self._astray()]
-        for path in self.written.keys() & self.contents.keys():
-            if self.written[path].kind is not Kind.FILE:
-                del self.contents[path]
         return Merged(
             index=Index(entries=self.entries, contents=self.contents), written=self.written, conflicts=self.conflicts
         )
@@ -124,7 +121,7 @@ class _Merge:
             if not any(one.path == group for one in self.conflicts):
                 self._clash(group, changed, clash)
             return
-        file = file or merged.best(sides.pointed[0], sides.pointed[1:])
+        file = file or merged.best(sides.pointed)
         relink(owned, wanted_links(group, merged, file, self._tree), self._tree, self._put)
 
     def _settle(self, path: str, users: Sequence[Part]) -> None:
@@ -223,6 +220,7 @@ class _Merge:
 
     def _put(self, path: str, entry: Entry, content: bytes | None = None) -> None:
         self.entries[path] = self.written[path] = entry
+        self.contents.pop(path, None)
         if content is not None:
             self.contents[path] = content
 

@@ -35,6 +35,7 @@ MERGERS: dict[str, Merger] = {
     r"var/lib/shells\.state": merge_lines,
     r"var/cache/debconf/(config|templates|passwords)\.dat": merge_debconf,
     r"etc/shells": merge_lines,
+    r"var/lib/pam/seen": merge_lines,
     r"etc/nsswitch\.conf": merge_nsswitch,
     r"(usr/share|usr/local/share|var/lib)/octave/octave_packages": merge_octave_packages,
     r"usr/share/info/dir": merge_info_dir,

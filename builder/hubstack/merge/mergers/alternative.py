@@ -30,13 +30,13 @@ class Group:
     slaves: Mapping[str, str] = field(default_factory=dict)  # name → link
     choices: Mapping[str, Choice] = field(default_factory=dict)  # file → what else it brings
 
-    def best(self, was: str, now: Sequence[str]) -> str:
-        """The highest priority. Of several, the one that stands already (alternative_get_best): in the base, else in one
-        of the parts; else the first by path.
+    def best(self, pointed: Sequence[str]) -> str:
+        """The highest priority. Of several, one that is ``pointed`` at already (alternative_get_best), else the first by
+        path.
         """
         highest = max(choice.priority for choice in self.choices.values())
         among = sorted(file for file, choice in self.choices.items() if choice.priority == highest)
-        return was if was in among else next((file for file in among if file in now), among[0])
+        return next((file for file in among if file in pointed), among[0])
 
 
 def parse_group(content: bytes) -> Group:

@@ -14,10 +14,10 @@ _Entry = tuple[str, str]  # section, lines; "" is the section itself
 
 
 def merge_info_dir(sides: Sides) -> bytes:
-    """Entries as a set; the base's head, or the first one by its text. Sorted, as install-info does it."""
+    """Entries as a set, sorted as install-info does it; of different heads the first by its text."""
     heads, tables = zip(*(_parse(one) for one in (sides.base, *sides.versions)), strict=True)
     entries = three_way(tables[0], tables[1:], lambda entry, was, changed: entry)
-    head = heads[0] or min(heads[1:])
+    head = min((one for one in heads if one != heads[0]), default=heads[0])
     blocks = [
         f"{section}\n{''.join(lines for _, lines in inside)}"
         for section, inside in groupby(sorted(entries, key=_place), key=lambda entry: entry[0])
