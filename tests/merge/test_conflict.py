@@ -148,3 +148,11 @@ def test_a_word_where_nothing_conflicts_changes_nothing() -> None:
     base = {"etc/shells": b"/bin/sh\n"}
     one, two = ({"etc/shells": f"/bin/sh\n/bin/{name}\n".encode()} for name in "ab")
     assert merged(base, {"etc/shells": "a"}, a=one, b=two) == merged(base, a=one, b=two)
+
+
+def test_the_content_of_another_version_than_the_chosen_one_is_not_left() -> None:
+    low, top = index({"etc/motd": b"low"}), index({"etc/motd": b"top"})
+    low = Index(entries=low.entries)  # only its blob has it
+    found = merge(Index(entries={}), [Part(name="low", index=low), Part(name="top", index=top)], {"/etc/motd": "low"})
+    assert found.index.entries == found.written == low.entries
+    assert "etc/motd" not in found.index.contents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from hubstack.merge.mergers.side import Sides, three_way
 from hubstack.merge.mergers.stanza import Stanza, by_key, merge_fields, render_stanzas
@@ -15,10 +16,13 @@ def merge_debconf(sides: Sides) -> bytes:
     """By name. Owners and flags are what any part says, and so are the answers to a question that takes several; two answers
     to any other are a clash.
     """
-    several = _multiselects(sides.beside)
+
+    @cache  # most merges need no look at the templates
+    def several() -> set[str]:
+        return _multiselects(sides.beside)
 
     def settle(key: tuple[str, ...], was: Stanza | None, changed: Sequence[tuple[int, Stanza | None]]) -> Stanza:
-        if not any(stanza and stanza.get("Template", "").strip() in several for _, stanza in changed):
+        if not any(stanza and stanza.get("Template", "").strip() in several() for _, stanza in changed):
             return merge_fields(key[0], was, changed, _JOINED)
         return merge_fields(key[0], was, _with_one_list(changed), {**_JOINED, "Value": ","})
 
