@@ -20,13 +20,14 @@ from pathlib import Path
 from hubstack import schedule
 from hubstack.buildx import Job
 from hubstack.engine import Engine
-from hubstack.errors import Cancelled, EngineError
+from hubstack.errors import Cancelled, EngineError, RegistryError
 from hubstack.event import Event, Finished, Line, Phase, Planned
 from hubstack.graph import needed
 from hubstack.graph.repository import ground
+from hubstack.merge.conflict import MergeConflict, first_line
 from hubstack.merge.join import Joiner
 from hubstack.merge.shelf import Shelf
-from hubstack.model import Node
+from hubstack.model import Method, Node
 from hubstack.names import FINGERPRINT_LABEL, Names, tested_tag
 from hubstack.oci import Layout, Manifest
 from hubstack.pipeline import Inputs
@@ -83,17 +84,17 @@ class Builder:
         fingerprint = self.inputs.fingerprint(step.node.id)
         turn = self._turns.setdefault(fingerprint, threading.Lock())
         with turn:  # nodes that differ in a value which nothing reads have one image
-            layout = self.store.layout(fingerprint)
+            layout, note = self.store.layout(fingerprint), ""
             if step.action is Action.TEST and (layout is None or layout.manifest.digest != step.digest):
                 result, (digest, size) = Result.TESTED, self._test_there(step, started)
             else:
                 result = Result.TESTED if step.action is Action.TEST else Result.REUSED
                 if layout is None:
-                    result, layout = Result.BUILT, self._build(step.node)
+                    result, (layout, note) = Result.BUILT, self._make(step)
                 digest, size = self._test_here(step, layout, started)
         self._digests[step.node.id] = digest
         seconds = time.monotonic() - started
-        return Outcome(node=step.node.id, result=result, digest=digest, seconds=seconds, size_bytes=size)
+        return Outcome(node=step.node.id, result=result, digest=digest, seconds=seconds, size_bytes=size, note=note)
 
     def _check_platform(self, node: Node) -> None:
         """A project of several platforms has each built and tested where it is at home; of one, emulation may do."""
@@ -104,9 +105,20 @@ class Builder:
             hint=f"On a machine for it: hubstack build --push node:{node.id}",
         )
 
-    def _build(self, node: Node) -> Layout:
+    def _make(self, step: Step) -> tuple[Layout, str]:
+        """The node's image, and how it was made, for people."""
+        node = step.node
         if node.is_merge:
-            return self._merge(node)
+            return self._merge(node), "merged"
+        if step.moved is None:
+            return self._build(node), ""
+        try:
+            return self._move(node, step.moved), "rebased"
+        except (MergeConflict, RegistryError) as fault:
+            self._note(node, str(fault))
+            return self._build(node), f"not rebased: {first_line(fault)}"
+
+    def _build(self, node: Node) -> Layout:
         self._phase(node, "building")
         fingerprint = self.inputs.fingerprint(node.id)
         contexts = {layer: self._locate(source) for layer, source in node.copies.items()}
@@ -127,16 +139,34 @@ class Builder:
         layout = self.store.layout(fingerprint)
         if layout is None:
             raise EngineError(f"{node.id}: the engine has left no image behind")
-        if node.id in self._merged:
-            self.shelf.keep(node, layout.manifest.digest)
+        self._keep(node, layout)
         return layout
 
     def _merge(self, node: Node) -> Layout:
         self._phase(node, "merging")
-        layout = Joiner(shelf=self.shelf, locate=self._bring, run=self._run, say=self._note).join(node, self._digests)
-        if node.id in self._merged:
-            self.shelf.keep(node, layout.manifest.digest)
+        layout = self._joiner.join(node, self.inputs.fingerprint(node.id), self._known())
+        self._keep(node, layout)
         return layout
+
+    def _move(self, node: Node, old: Fingerprint) -> Layout:
+        """The build ``old`` of a node onto what it stands on now."""
+        self._phase(node, "rebasing")
+        parent, fingerprint = (self.inputs.fingerprint(one) for one in (node.parents[0], node.id))
+        layout = self._joiner.move(node, old, fingerprint, parent, self._known())
+        self._keep(node, layout)
+        return layout
+
+    @property
+    def _joiner(self) -> Joiner:
+        return Joiner(shelf=self.shelf, locate=self._bring, run=self._run, say=self._note)
+
+    def _known(self) -> dict[Fingerprint, Digest]:
+        return {self.inputs.fingerprint(node): digest for node, digest in self._digests.items()}
+
+    def _keep(self, node: Node, layout: Layout) -> None:
+        """Have the index of a node that may be merged, or put on another base."""
+        if self.inputs.project.settings.assembly is Method.MERGE or node.id in self._merged:
+            self.shelf.keep(self.inputs.fingerprint(node.id), layout.manifest.digest)
 
     @cached_property
     def _merged(self) -> frozenset[str]:

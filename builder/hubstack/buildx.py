@@ -211,7 +211,8 @@ def failure(job: Job, lines: Sequence[str]) -> BuildFailed:
     """What a failed build's output says: which line of the template, and the failed step's last words."""
     position = None
     for line in lines:
-        if (match := re.match(r"\s*(\d+) \| >>> ", line)) is not None:
+        match = re.match(r"\s*(\d+) \| >>> ", line)
+        if match is not None and job.rendered.origins:  # what settles a merge is in no file of the project
             position = job.rendered.origins[int(match[1]) - 1]
             break
     tail = [re.sub(r"^#\d+ (\d+\.\d+ )?", "", line) for line in _last_step(lines)]

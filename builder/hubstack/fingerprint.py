@@ -72,9 +72,13 @@ def fingerprints(graph: Graph, rendered: Mapping[str, Rendered], epochs: Mapping
         else:
             facts = ()
         if facts:
-            counted = [[fact.kind, "" if fact.kind in _FOR_PEOPLE else fact.name, fact.value] for fact in facts]
-            found[node.id] = Identity(fingerprint=Fingerprint(_sum(counted)), facts=facts)
+            found[node.id] = Identity(fingerprint=fingerprint_of(facts), facts=facts)
     return found
+
+
+def fingerprint_of(facts: Iterable[Fact]) -> Fingerprint:
+    counted = [[fact.kind, "" if fact.kind in _FOR_PEOPLE else fact.name, fact.value] for fact in facts]
+    return Fingerprint(_sum(counted))
 
 
 def _facts(node: Node, rendered: Rendered, epochs: Mapping[str, str], below: Mapping[str, Identity]) -> Iterator[Fact]:

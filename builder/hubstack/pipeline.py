@@ -16,10 +16,11 @@ from hubstack.graph.select import Selection, select
 from hubstack.lock import Demand, Lock, Upstream, missing, pins_for
 from hubstack.lock.repository import missing_revision, revision_of
 from hubstack.lock.resolution import PythonInput
-from hubstack.model import Graph, Image, Layer, Project, Rendered
+from hubstack.model import Graph, Image, Layer, Method, Project, Rendered
 from hubstack.names import Names
 from hubstack.plan import Known, Plan, make_plan, over_platforms
 from hubstack.reference import Digest, Fingerprint, ImageRef
+from hubstack.refresh import with_rebases
 from hubstack.render import render_leniently, render_requirements, upstream_images
 from hubstack.render.template import variables_read
 
@@ -94,11 +95,14 @@ class Inputs:
             if pin.name == distribution
         }
 
-    def plan(self, known: Known | None) -> Plan:
-        """An image of several platforms is planned, and so published, with all of them, whichever one is selected."""
+    def plan(self, known: Known | None, *, rebase: bool | None = None) -> Plan:
+        """``rebase``: whether nodes may be moved instead of built; None: where the project's layers are merged.
+
+        An image of several platforms is planned, and so published, with all of them, whichever one is selected.
+        """
         variants = {image.variant.id for image in self.selection.images}
         images = [image for image in self.graph.images if image.variant.id in variants]
-        return make_plan(
+        plan = make_plan(
             self.graph,
             self.identities,
             self.tests,
@@ -108,6 +112,8 @@ class Inputs:
             sources={node: self.sources(node) for node in self.identities},
             blocked=self.blocked,
         )
+        may_rebase = self.project.settings.assembly is Method.MERGE if rebase is None else rebase
+        return with_rebases(plan, self.identities, known.recorded) if may_rebase and known is not None else plan
 
 
 def demand(project: Project, graph: Graph) -> Demand:

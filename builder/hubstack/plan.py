@@ -40,6 +40,10 @@ class Known(Protocol):
         """The newest record of each node id that has one."""
         ...
 
+    def recorded(self, fingerprints: Iterable[Fingerprint]) -> Mapping[Fingerprint, Record]:
+        """The record of each of these builds that has one."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -50,6 +54,10 @@ class Step:
     reason: str
     digest: Digest | None = None  # known when the node is there and somebody needs it
     seconds: float | None = None  # what it took last time
+    record: Record | None = None  # of the newest build of a node that is to be built again
+    moved: Fingerprint | None = (
+        None  # the build of it that may be moved onto what it stands on now, instead of building
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +128,7 @@ def make_plan(
             reason=reason,
             digest=digests.get(node.id),
             seconds=record.seconds if record else None,
+            record=record,
         )
         steps.append(step)
     return Plan(steps=tuple(steps), images=tuple(images))
@@ -194,6 +203,7 @@ def plan_json(plan: Plan, names: Names) -> dict[str, Any]:
                 "action": step.action,
                 "reason": step.reason,
                 "stacks": list(step.node.stacks),
+                **({"rebase": step.moved} if step.moved is not None else {}),
             }
             for step in plan.steps
         ],

@@ -96,8 +96,8 @@ class Plain:
         left = f", {len(self._left)} left" if self._left else ""
         self._group(outcome.node, self._logs.pop(outcome.node, []))
         if outcome.result is not Result.FAILED:
-            why = f": {outcome.message}" if outcome.message else ""
-            self._print(f"{outcome.node}: {outcome.result} in {outcome.seconds:.1f} s{why}{left}")
+            why = "".join(f": {one}" for one in (outcome.note, outcome.message) if one)
+            self._print(f"{outcome.node}: {outcome.result} in {outcome.seconds:.1f} s{left}{why}")
             return
         self._print(f"{outcome.node}: failed after {outcome.seconds:.1f} s{left}")
         for line in failure_lines(outcome, self.log(outcome.node)):
@@ -160,6 +160,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     return {
         "node": outcome.node,
         "result": outcome.result,
+        **({"note": outcome.note} if outcome.note else {}),
         "digest": outcome.digest,
         "seconds": round(outcome.seconds, 1),
         "size_bytes": outcome.size_bytes,

@@ -22,6 +22,7 @@ from hubstack.registry import Registry
 from hubstack.schedule import GOOD, Outcome, Result
 from hubstack.supply.seal import Seal, at_once
 
+K = TypeVar("K", bound=str)
 T = TypeVar("T")
 
 _WORTH_A_LIST = 16  # questions
@@ -292,7 +293,10 @@ class IfReadable:
     def records(self, nodes: Sequence[str]) -> Mapping[str, Record]:
         return self._asked(lambda: self.place.records(nodes))
 
-    def _asked(self, ask: Callable[[], Mapping[str, T]]) -> Mapping[str, T]:
+    def recorded(self, fingerprints: Iterable[Fingerprint]) -> Mapping[Fingerprint, Record]:
+        return self._asked(lambda: self.place.recorded(fingerprints))
+
+    def _asked(self, ask: Callable[[], Mapping[K, T]]) -> Mapping[K, T]:
         try:
             return ask() if self._readable else {}
         except (RegistryDenied, RegistryUnreachable) as fault:
@@ -317,4 +321,11 @@ class FirstOf:
         found: dict[str, Record] = {}
         for place in self.places:
             found |= place.records([node for node in nodes if node not in found])
+        return found
+
+    def recorded(self, fingerprints: Iterable[Fingerprint]) -> Mapping[Fingerprint, Record]:
+        found: dict[Fingerprint, Record] = {}
+        wanted = list(fingerprints)
+        for place in self.places:
+            found |= place.recorded([one for one in wanted if one not in found])
         return found

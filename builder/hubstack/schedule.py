@@ -48,6 +48,7 @@ class Outcome:
     digest: Digest | None = None
     seconds: float = 0.0
     size_bytes: int = 0
+    note: str = ""  # how it was made, where that isn't by a build
     message: str = ""
     error: HubstackError | None = None
 

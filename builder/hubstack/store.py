@@ -143,6 +143,12 @@ class Store:
                 found |= {node: record} if record is not None else {}
         return found
 
+    def recorded(self, fingerprints: Iterable[Fingerprint]) -> Mapping[Fingerprint, Record]:
+        """None but the last of each node are kept here."""
+        wanted = set(fingerprints)
+        there = self.records(path.stem for path in (self.folder / "records").glob("*.json"))
+        return {one.fingerprint: one for one in there.values() if one.fingerprint in wanted}
+
     def discard(self, fingerprint: Fingerprint) -> None:
         shutil.rmtree(self._nodes / fingerprint, ignore_errors=True)
 

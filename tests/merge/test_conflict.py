@@ -99,6 +99,7 @@ RECORD = f"{SITE}/six-1.dist-info/RECORD"
         (f"{SITE}/six.py", "six 1"),
         ("opt/venv/bin/six", "six 1"),
         (f"{SITE}/six-1.dist-info/direct_url.json", "six 1"),
+        (f"{SITE}/ix.py", ""),
         (f"{SITE}/other.py", ""),
         ("usr/lib/R/site-library/rlang/R/rlang.rdb", "rlang 1.1"),
         ("usr/lib/node_modules/@jupyter/tool/lib/a.js", "@jupyter/tool 2"),

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 
 import pytest
 from hubstack.errors import EngineError
+from hubstack.merge.assembly import Built
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, overlay
 from hubstack.merge.filesystem import write_layer
-from hubstack.merge.shelf import index_json, parse_index
+from hubstack.merge.record import built_json, parse_built
 from hubstack.merge.tar import read_blob
-from hubstack.oci import canonical_json
-from hubstack.reference import Digest
+from hubstack.oci import Descriptor, canonical_json
+from hubstack.reference import Digest, Fingerprint
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,10 +138,22 @@ def test_an_index_comes_back_from_its_record_whatever_bytes_names_and_attributes
     index = Index(
         entries={"\udcff": entry, "d": Entry(kind=Kind.DIRECTORY, content=OPAQUE)}, contents={"etc/shells": b"\xff"}
     )
-    digest = Digest("sha256:" + "0" * 64)
-    stored = json.loads(canonical_json(index_json(index, digest)))
-    assert parse_index(stored, digest) == index
-    assert parse_index(stored | {"format": 1}, digest) is None
+
+    blob = Descriptor(media_type="application/x", digest=Digest("sha256:" + "0" * 64), size=7)
+    built = Built(
+        name="layer",
+        parents=(Fingerprint("a" * 64),),
+        index=index,
+        config={"Env": ["A=b=c"]},
+        machine={"os": "linux"},
+        layers=(blob,),
+        diff_ids=("sha256:1",),
+        digest=blob.digest,
+        below=(blob.digest,),
+    )
+    stored = json.loads(canonical_json(built_json(built)))
+    assert parse_built(stored) == built
+    assert parse_built(stored | {"format": 1}) is None
 
 
 def test_what_is_written_is_read_again() -> None:

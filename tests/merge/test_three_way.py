@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
 import pytest
-from hubstack.merge.assembly import Built, assemble
+from hubstack.merge.assembly import Assembled, Built, Workshop
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict, MergeConflict
 from hubstack.merge.debian import breaches, compare_versions
@@ -17,6 +18,7 @@ from hubstack.merge.mergers import STATUS
 from hubstack.merge.three_way import Merged, Part, merge
 from hubstack.model import Kind as LayerKind
 from hubstack.model import Layer
+from hubstack.oci import Descriptor, digest_of
 from hubstack.source import Source
 
 FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)
@@ -116,7 +118,25 @@ def test_what_is_refused(
 
 
 def node(name: str, files: Mapping[str, Content], size: int = 1, **config: Any) -> Built:
-    return Built(name=name, index=index(files), config=config, size_bytes=size)
+    blob = Descriptor(media_type="x", digest=digest_of(name.encode()), size=size)
+    return Built(
+        name=name,
+        parents=(),
+        index=index(files),
+        config=config,
+        machine={},
+        layers=(blob,),
+        diff_ids=(name,),
+        digest=blob.digest,
+        below=(),
+    )
+
+
+def assemble(lines: Sequence[Sequence[str]], built: Mapping[str, Built]) -> Assembled:
+    """Of nodes that stand on each other as ``lines`` say."""
+    below = {node: line[number - 1 : number] for line in lines for number, node in enumerate(line)}
+    standing = {node: replace(one, parents=tuple(below[node])) for node, one in built.items()}
+    return Workshop(built=standing).assemble([line[-1] for line in lines])
 
 
 def test_branches_are_merged_on_what_they_have_in_common() -> None:
@@ -177,15 +197,16 @@ def test_two_versions_of_a_distribution_in_one_folder() -> None:
     assert str(conflict).endswith("has my-tool 1.0 of a and 2.0 of b")
 
 
-@pytest.mark.parametrize(("package", "conflicts"), [("tex-common", 1), ("man-db", 0)])
-def test_a_trigger_of_one_that_another_would_have_fired(package: str, conflicts: int) -> None:
+@pytest.mark.parametrize(("package", "interests"), [("tex-common", 1), ("man-db", 0)])
+def test_a_trigger_of_one_that_another_would_have_fired(package: str, interests: int) -> None:
     built = {
         "base": node("base", {TRIGGERS: b""}),
         "a": node("a", {TRIGGERS: f"/usr/share/x {package}\n".encode()}),
         "b": node("b", {"usr/share/x/file": b""}),
     }
-    found = assemble([("base", "a"), ("base", "b")], built).conflicts
-    assert len(found) == conflicts
+    assembled = assemble([("base", "a"), ("base", "b")], built)
+    found = assembled.interests
+    assert (len(found), assembled.conflicts) == (interests, ())
     assert all("/usr/share/x/file" in str(one) for one in found)
 
 
@@ -229,13 +250,30 @@ def test_one_parts_command_is_not_for_anothers_entrypoint() -> None:
 
 
 def refused(base: Mapping[str, Content], one: Mapping[str, Content], two: Mapping[str, Content]) -> list[str]:
-    """What is said of layers ``a`` and ``b``; the same whichever is the bigger one."""
-    said = []
-    for size in (1, 3):
-        built = {"base": node("base", base), "a": node("a", one, size), "b": node("b", two, 2)}
-        said.append(sorted(str(one) for one in assemble([("base", "a"), ("base", "b")], built).conflicts))
+    """Why layers ``a`` and ``b`` can't be merged; the same whichever is the bigger one."""
+    said = [sorted(str(one) for one in found.conflicts) for found in both(base, one, two)]
     assert said[0] == said[1]
     return said[0]
+
+
+def settled(base: Mapping[str, Content], one: Mapping[str, Content], two: Mapping[str, Content]) -> list[str]:
+    """What is to be settled between layers ``a`` and ``b``."""
+    found = both(base, one, two)
+    said = [sorted(str(one) for one in each.interests) for each in found]
+    assert said[0] == said[1]
+    assert [each.conflicts for each in found] == [(), ()]
+    return said[0]
+
+
+def both(base: Mapping[str, Content], one: Mapping[str, Content], two: Mapping[str, Content]) -> list[Assembled]:
+    """With ``a`` as the smaller one and as the bigger one."""
+    return [
+        assemble(
+            [("base", "a"), ("base", "b")],
+            {"base": node("base", base), "a": node("a", one, size), "b": node("b", two, 2)},
+        )
+        for size in (1, 3)
+    ]
 
 
 DIVERSION = b"/bin/x\n/bin/x.real\na-guard\n"
@@ -289,18 +327,15 @@ def test_what_layers_say_of_each_other() -> None:
 def test_plug_ins_and_their_host() -> None:
     host = {"var/lib/emacsen-common/state/flavor/installed/emacs": b""}
     plugin = {"usr/lib/emacsen-common/packages/install/elpa-x": b""}
-    (said,) = refused({}, host, plugin)
-    assert said == (
-        "a and b: /usr/lib/emacsen-common/packages/install/elpa-x is of b, and a has an Emacs, which has to be told of its "
-        "plug-ins"
-    )
-    assert refused({}, {**host, **plugin}, {**host, **plugin}) == []
+    path = "/usr/lib/emacsen-common/packages/install/elpa-x"
+    assert settled({}, host, plugin) == [f"Emacs of a has to be told of what b has ({path})"]
+    assert settled({}, {**host, **plugin}, {**host, **plugin}) == []
 
 
 def test_a_trigger_at_a_path_behind_a_link() -> None:
     base: Mapping[str, Content] = {"lib": Entry(kind=Kind.LINK, content="usr/lib"), TRIGGERS: b""}
-    (said,) = refused(base, {TRIGGERS: b"/lib/x tool\n"}, {"usr/lib/x/y": b""})
-    assert "watched by tool of a" in said
+    found = both(base, {TRIGGERS: b"/lib/x tool\n"}, {"usr/lib/x/y": b""})
+    assert [[one.trigger for one in each.interests] for each in found] == [["/lib/x"], ["/lib/x"]]
 
 
 def test_a_package_asked_for_by_name_where_nothing_is_automatic() -> None:
@@ -338,7 +373,10 @@ def test_a_folder_that_one_has_made_anew_and_another_has_files_in() -> None:
 
 def test_a_device_that_a_part_above_repeats_is_refused_not_written_as_a_file() -> None:
     was, pipe = Entry(kind=Kind.DEVICE, content="p 0:0"), Entry(kind=Kind.DEVICE, content="p 0:0", mode=0o600)
-    assert len(said(merged({"p": was}, {"p": pipe}, {"p": was}))) == 1
+    below, above = both({"p": was}, {"p": pipe}, {"p": was})
+    said = "a and b: /p is changed by one and written again, unchanged, by another above it"
+    assert (below.conflicts, [str(one) for one in above.conflicts]) == ((), [said])
+    assert (below.nodes, above.nodes) == (("base", "b", "a"), ("base", "a", "b"))
 
 
 def test_versions_of_debian() -> None:

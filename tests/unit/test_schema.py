@@ -118,7 +118,7 @@ HUB = "configmap: {name: a, namespace: b}\nprofiles: [{slug: a, title: A, stacks
         ("stack", STACK + "matrix: {release: bookworm}\n", "$.matrix.release"),
         ("stack", STACK + "matrix: {release: []}\n", "$.matrix.release"),
         ("stack", STACK + "override: {privileged: true}\n", "$"),
-        ("hubstack", "assembly: merge\n", "$.assembly"),
+        ("hubstack", "assembly: both\n", "$.assembly"),
         ("hubstack", "platforms: [amd64]\n", "$.platforms[0]"),
         ("hubstack", "registy: a/b\n", "$"),
         ("hub", HUB % "x: y", "$.profiles[0]"),

@@ -35,6 +35,7 @@ PURE = {  # everything up to the plan, and what is made of it: no clock, environ
     "names",
     "record",
     "plan",
+    "refresh",
     "picture",
     "render",
     "pipeline",

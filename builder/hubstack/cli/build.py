@@ -234,11 +234,16 @@ def build(
 
 
 def make_shelf(invocation: Invocation, inputs: Inputs, registry: Registry, *, push: bool) -> Shelf:
-    from hubstack.merge.shelf import Shelf
+    from hubstack.merge.shelf import Shelf, Source
 
+    nodes = (inputs.graph.nodes[node] for node in inputs.identities)
     return Shelf(
-        graph=inputs.graph,
-        fingerprint=inputs.fingerprint,
+        sources={
+            inputs.fingerprint(node.id): Source(
+                name=node.layer, parents=tuple(sorted(inputs.fingerprint(one) for one in node.parents))
+            )
+            for node in nodes
+        },
         registry=registry,
         names=invocation.names,
         store=invocation.store,

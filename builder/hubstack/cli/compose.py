@@ -93,12 +93,16 @@ def _work_out(invocation: Invocation, inputs: Inputs, known: Remote, ref: ImageR
     plan = inputs.plan(known)
     if missing := [step.node.id for step in plan.dirty() if step.node.id != node]:
         raise UsageError(f"not built yet: {', '.join(missing)}", hint="--push builds what is missing.")
-    digests = {step.node.id: step.digest for step in plan.steps if step.digest is not None}
+    digests = {step.identity.fingerprint: step.digest for step in plan.steps if step.digest is not None}
     shelf = make_shelf(invocation, inputs, known.registry, push=False)
-    image, assembled = work_out(shelf, inputs.graph.nodes[node], digests)
+    if not inputs.graph.nodes[node].is_merge:
+        found = shelf.registry.manifest(invocation.names.node(inputs.fingerprint(node)))
+        assert found is not None  # nothing is missing
+        return _show(ref, found, as_json=as_json)
+    image, assembled = work_out(shelf, inputs.fingerprint(node), (), digests)
     for interest in assembled.interests:
         click.echo(f"to settle: {interest}", err=True)
-    _show(ref, image.manifest, as_json=as_json)
+    return _show(ref, image.manifest, as_json=as_json)
 
 
 def _show(ref: ImageRef, manifest: Manifest, *, as_json: bool) -> None:

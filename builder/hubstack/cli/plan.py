@@ -65,7 +65,7 @@ def show_plan(plan: Plan, *, everything: bool) -> None:
     for step in plan.steps:
         if step.action is Action.REUSE and not everything:
             continue
-        action = f"{step.action:<8}"
+        action = f"{'rebase' if step.moved else step.action:<8}"
         if on_terminal(sys.stdout):
             action = click.style(action, fg=COLOURS.get(step.action))
         click.echo(f"{action} {step.node.id}  {step.reason}")

@@ -8,7 +8,7 @@ strategy does). Of three or more, the third is merged with what came out of two.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
@@ -25,15 +25,15 @@ from hubstack.merge.noise import is_noise
 from hubstack.merge.owner import strangers
 from hubstack.merge.three_way import Part, merge
 from hubstack.oci import Descriptor
-from hubstack.reference import Digest
+from hubstack.reference import Digest, Fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A node as it was built: what is its own, without that of its parents."""
+    """A node as it was built: what is its own, without that of its parents, which are named by their fingerprints."""
 
     name: str  # of its layer; empty: it is a merge itself
-    parents: tuple[str, ...]
+    parents: tuple[Fingerprint, ...]
     index: Index
     config: Mapping[str, Any]  # the object of that name in its image's config
     machine: Mapping[str, str]  # ``architecture``, ``os``, ``variant``, as configs have them
@@ -54,7 +54,7 @@ class Assembled:
     ``index`` is everything below the root, with the contents of what is written; ``config`` the config's object of that name.
     """
 
-    nodes: tuple[str, ...]
+    nodes: tuple[Fingerprint, ...]
     index: Index
     written: Mapping[str, Entry]
     config: Mapping[str, Any]
@@ -66,7 +66,7 @@ class Assembled:
 class _State:
     """A node, or several merged: the whole tree. ``shared`` are the paths that stacking alone may get wrong."""
 
-    nodes: frozenset[str]
+    nodes: frozenset[Fingerprint]
     tree: Index
     config: Mapping[str, Any]
     shared: frozenset[str] = frozenset()
@@ -78,13 +78,13 @@ class _State:
 class Workshop:
     """Merges of some of ``built``, which holds with each node all that it stands on. What several merges need is made once."""
 
-    built: Mapping[str, Built]
+    built: Mapping[Fingerprint, Built]
     _states: dict[tuple[str, ...], _State] = field(default_factory=dict)
 
-    def assemble(self, tops: Iterable[str], resolve: Mapping[str, str] | None = None) -> Assembled:
+    def assemble(self, tops: Iterable[Fingerprint], resolve: Mapping[str, str] | None = None) -> Assembled:
         """What has all of ``tops`` in it; in whichever order they are named. ``resolve``: path → the layer whose version stands."""
         state = self._merged(self._sorted(tops), resolve or {})
-        order = self._order(state.nodes)
+        order = self.order(state.nodes)
         written = dict(self._written(state, order))
         lost = [path for path, entry in written.items() if not _can_write(state.tree, path, entry)]
         return Assembled(
@@ -96,17 +96,21 @@ class Workshop:
             interests=tuple(dict.fromkeys(state.interests)),
         )
 
-    def _sorted(self, nodes: Iterable[str]) -> tuple[str, ...]:
+    def tree(self, node: Fingerprint) -> Index:
+        """All that a node's image holds."""
+        return self._merged((node,), {}).tree
+
+    def _sorted(self, nodes: Iterable[Fingerprint]) -> tuple[Fingerprint, ...]:
         return tuple(sorted(nodes, key=self._weight))
 
-    def _weight(self, node: str) -> tuple[int, str, str]:
+    def _weight(self, node: Fingerprint) -> tuple[int, str, str]:
         """Big ones low, as many images share them; else it is by name."""
         return (-self.built[node].size_bytes, self.built[node].name, node)
 
-    def _order(self, nodes: Set[str]) -> tuple[str, ...]:
+    def order(self, nodes: Collection[Fingerprint]) -> tuple[Fingerprint, ...]:
         """The canonical order of filesystem layers: each node above what it stands on, and nothing else matters but these."""
         missing = {node: len(self.built[node].parents) for node in nodes}
-        users: dict[str, list[str]] = {node: [] for node in nodes}
+        users: dict[Fingerprint, list[Fingerprint]] = {node: [] for node in nodes}
         for node in nodes:
             for parent in self.built[node].parents:
                 users[parent].append(node)
@@ -124,7 +128,7 @@ class Workshop:
 
     # --- trees -------------------------------------------------------------------------------------------------------
 
-    def _merged(self, tops: tuple[str, ...], resolve: Mapping[str, str]) -> _State:
+    def _merged(self, tops: tuple[Fingerprint, ...], resolve: Mapping[str, str]) -> _State:
         key = (*tops, *(f"{path}={layer}" for path, layer in sorted(resolve.items())))
         if key not in self._states:
             if len(tops) == 1:
@@ -135,15 +139,15 @@ class Workshop:
                 )
         return self._states[key]
 
-    def _alone(self, node: str) -> _State:
+    def _alone(self, node: Fingerprint) -> _State:
         """As it was built: a merge's own filesystem layers stand on all that it merges, in their order."""
         one = self.built[node]
         below = [self._merged((parent,), {}) for parent in one.parents]
         if len(below) == 1:
             tree = below[0].tree
         else:
-            nodes = frozenset[str]().union(*(state.nodes for state in below))
-            tree = reduce(overlay, (self.built[name].index for name in self._order(nodes)), Index(entries={}))
+            nodes = frozenset[Fingerprint]().union(*(state.nodes for state in below))
+            tree = reduce(overlay, (self.built[name].index for name in self.order(nodes)), Index(entries={}))
         nodes = frozenset((node,)).union(*(state.nodes for state in below))
         return _State(nodes=nodes, tree=overlay(tree, one.index), config=one.config)
 
@@ -156,7 +160,7 @@ class Workshop:
             base.config, [(part.name, state.config) for part, state in zip(parts, (left, right), strict=True)]
         )
         found = [self._precise(one, left.nodes | right.nodes) for one in merged.conflicts]
-        found += [*odd, *_between(base.tree, parts, merged.index)]
+        found += [*odd, *between(base.tree, parts, merged.index)]
         shared = parts[0].index.entries.keys() & parts[1].index.entries.keys()
         return _State(
             nodes=left.nodes | right.nodes,
@@ -167,12 +171,12 @@ class Workshop:
             interests=(*left.interests, *right.interests, *_interests(base.tree, parts)),
         )
 
-    def _highest(self, nodes: Set[str]) -> Iterator[str]:
+    def _highest(self, nodes: Set[Fingerprint]) -> Iterator[Fingerprint]:
         """Those on which none of the others stands."""
         below = {parent for node in nodes for parent in self.built[node].parents}
         return (node for node in nodes if node not in below)
 
-    def _part(self, state: _State, common: Set[str]) -> Part:
+    def _part(self, state: _State, common: Set[Fingerprint]) -> Part:
         """What a state has that is not below both, as one part."""
         own = state.nodes - common
         paths = set(state.shared).union(*(self.built[node].index.entries for node in own))
@@ -186,7 +190,7 @@ class Workshop:
             ),
         )
 
-    def _precise(self, conflict: Conflict, nodes: Set[str]) -> Conflict:
+    def _precise(self, conflict: Conflict, nodes: Set[Fingerprint]) -> Conflict:
         """Which of a part's layers it is that have the path."""
         if not conflict.path:
             return conflict
@@ -196,25 +200,25 @@ class Workshop:
 
     # --- what stacking gets wrong --------------------------------------------------------------------------------------
 
-    def _written(self, state: _State, order: Sequence[str]) -> Iterator[tuple[str, Entry]]:
+    def _written(self, state: _State, order: Sequence[Fingerprint]) -> Iterator[tuple[str, Entry]]:
         for path in sorted(state.shared):
             top = next((n for node in reversed(order) if (n := self.built[node].index.entries.get(path))), None)
             wanted = state.tree.entries.get(path, GONE)
-            if _plain(wanted) == (_plain(top) if top is not None else GONE):
+            if plain(wanted) == (plain(top) if top is not None else GONE):
                 continue
             if not is_noise(path) or wanted is GONE:
-                yield path, _plain(wanted)
+                yield path, plain(wanted)
 
-    def _lost(self, path: str, order: Sequence[str]) -> Conflict:
+    def _lost(self, path: str, order: Sequence[Fingerprint]) -> Conflict:
         names = [self.built[node].name for node in order if path in self.built[node].index.entries]
         what = "is changed by one and written again, unchanged, by another above it"
-        return Conflict(parts=tuple(dict.fromkeys(name for name in names if name)), path=path, what=what)
+        return Conflict(parts=tuple(names[-2:]), path=path, what=what)
 
 
 _NOTHING = _State(nodes=frozenset(), tree=Index(entries={}), config={})
 
 
-def _plain(entry: Entry) -> Entry:
+def plain(entry: Entry) -> Entry:
     """Of a folder that was made anew only the folder: what stood in it is gone below already."""
     return replace(entry, content="") if entry.kind is Kind.DIRECTORY else entry
 
@@ -231,7 +235,7 @@ def _interests(base: Index, parts: Sequence[Part]) -> Iterator[Interest]:
     return interests(base, _indexes(parts))
 
 
-def _between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]:
+def between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]:
     """What no path shows: packages that exclude each other, or that would have changed each other's files."""
     indexes = _indexes(parts)
     return [

@@ -60,6 +60,13 @@ class Conflict:
         return REMEDIES[self.cause].replace("{path}", self.path)
 
 
+def first_line(fault: HubstackError) -> str:
+    """The first of what a fault says, of several conflicts the first."""
+    if isinstance(fault, MergeConflict):
+        return str(fault.conflicts[0])
+    return fault.message.splitlines()[0]
+
+
 class MergeConflict(HubstackError):
     """Layers that can't be put together as they are. ``conflicts`` are all of them, the message has those that tell."""
 

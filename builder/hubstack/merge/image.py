@@ -30,7 +30,7 @@ class MergedImage:
 
 def merged_image(
     assembled: Assembled,
-    built: Mapping[str, Built],
+    built: Mapping[Fingerprint, Built],
     fingerprint: Fingerprint,
     further: Sequence[tuple[Descriptor, str]] = (),
 ) -> MergedImage:
@@ -67,7 +67,7 @@ def _descriptor(media_type: str, content: bytes) -> Descriptor:
     return Descriptor(media_type=media_type, digest=digest_of(content), size=len(content))
 
 
-def _most(assembled: Assembled, built: Mapping[str, Built]) -> str:
+def _most(assembled: Assembled, built: Mapping[Fingerprint, Built]) -> str:
     count: dict[str, int] = {}
     for node in assembled.nodes:
         count[built[node].name] = count.get(built[node].name, 0) + len(built[node].layers)
@@ -76,7 +76,7 @@ def _most(assembled: Assembled, built: Mapping[str, Built]) -> str:
 
 
 def _config(
-    assembled: Assembled, built: Mapping[str, Built], fingerprint: Fingerprint, diff_ids: Sequence[str]
+    assembled: Assembled, built: Mapping[Fingerprint, Built], fingerprint: Fingerprint, diff_ids: Sequence[str]
 ) -> dict[str, Any]:
     labels = {**assembled.config.get("Labels", {}), FINGERPRINT_LABEL: fingerprint}
     return {

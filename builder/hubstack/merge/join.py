@@ -5,32 +5,35 @@ Where packages of the parts have to be told of each other, that is settled in on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hubstack.buildx import Job
-from hubstack.merge.assembly import Assembled, Workshop
+from hubstack.merge.assembly import Assembled, Built, Workshop
 from hubstack.merge.conflict import MergeConflict
 from hubstack.merge.image import MergedImage, merged_image
+from hubstack.merge.rebase import moved_index, rebase
 from hubstack.merge.settle import render_settling
 from hubstack.merge.shelf import Shelf
-from hubstack.model import Node
+from hubstack.model import Node, Preference
 from hubstack.names import FINGERPRINT_LABEL
 from hubstack.oci import Descriptor, Layout, read_layout
-from hubstack.reference import Digest
+from hubstack.reference import Digest, Fingerprint
 
 
-def work_out(shelf: Shelf, node: Node, digests: Mapping[str, Digest]) -> tuple[MergedImage, Assembled]:
-    """What a merge comes to before anything is settled. ``digests`` are those of its parents that are known.
+def work_out(
+    shelf: Shelf, fingerprint: Fingerprint, resolve: Iterable[Preference], digests: Mapping[Fingerprint, Digest]
+) -> tuple[MergedImage, Assembled]:
+    """What a merge comes to before anything is settled. ``digests`` are those of nodes below it that are known.
 
     Raises MergeConflict with all conflicts.
     """
-    tops = node.parents if node.is_merge else (node.id,)
+    tops = shelf.sources[fingerprint].parents
     built = shelf.take(tops, digests)
-    assembled = Workshop(built=built).assemble(tops, {one.path: one.layer for one in node.resolve})
+    assembled = Workshop(built=built).assemble(tops, {one.path: one.layer for one in resolve})
     if assembled.conflicts:
         raise MergeConflict(assembled.conflicts)
-    return merged_image(assembled, built, shelf.fingerprint(node.id)), assembled
+    return merged_image(assembled, built, fingerprint), assembled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +45,57 @@ class Joiner:
     run: Callable[[Node, Job], None]
     say: Callable[[Node, str], None]
 
-    def join(self, node: Node, digests: Mapping[str, Digest]) -> Layout:
-        """The node's image, in the store: of its blobs perhaps only those that are new.
+    def join(self, node: Node, fingerprint: Fingerprint, digests: Mapping[Fingerprint, Digest]) -> Layout:
+        """The image of a merge, in the store: of its blobs perhaps only those that are new.
 
         Raises MergeConflict with all conflicts, and whatever registries and engines raise.
         """
-        shelf, fingerprint = self.shelf, self.shelf.fingerprint(node.id)
-        image, assembled = work_out(shelf, node, digests)
-        layout = shelf.store.write_image(fingerprint, image.manifest, image.blobs)
+        image, assembled = work_out(self.shelf, fingerprint, node.resolve, digests)
+        return self._finished(node, fingerprint, image, assembled, self.shelf.take(assembled.nodes, digests))
+
+    def move(
+        self,
+        node: Node,
+        old: Fingerprint,
+        fingerprint: Fingerprint,
+        parent: Fingerprint,
+        digests: Mapping[Fingerprint, Digest],
+    ) -> Layout:
+        """The image of a node that stood on another build of ``parent`` as ``old``, moved onto this one; as ``join``."""
+        before, below = self.shelf.take([old], {}), self.shelf.take([parent], digests)
+        moved = rebase(before, old, below, parent)
+        if moved.assembled.conflicts:
+            raise MergeConflict(moved.assembled.conflicts)
+        image = merged_image(moved.assembled, moved.built, fingerprint)
+        layout = self._finished(node, fingerprint, image, moved.assembled, moved.built)
+        start = sum(len(one.layers) for one in below.values())
+        if not moved.assembled.interests:  # else there is more in its blobs than the merge knows
+            self.shelf.put(
+                fingerprint,
+                replace(
+                    before[old],
+                    parents=(parent,),
+                    index=moved_index(moved, old),
+                    config=moved.assembled.config,
+                    layers=layout.manifest.layers[start:],
+                    diff_ids=layout.config.diff_ids[start:],
+                    digest=layout.manifest.digest,
+                    below=(below[parent].digest,),
+                ),
+            )
+        return layout
+
+    def _finished(
+        self,
+        node: Node,
+        fingerprint: Fingerprint,
+        image: MergedImage,
+        assembled: Assembled,
+        built: Mapping[Fingerprint, Built],
+    ) -> Layout:
+        """In the store, and with what has to be settled in it."""
+        store = self.shelf.store
+        layout = store.write_image(fingerprint, image.manifest, image.blobs)
         self.say(node, f"{len(assembled.written)} files merged, {len(image.manifest.layers)} filesystem layers")
         if not assembled.interests:
             return layout
@@ -64,9 +110,8 @@ class Joiner:
             layout=layout.folder,
             near=fingerprint,
         )
-        above = self._settled(node, job, image)
-        settled = merged_image(assembled, shelf.take(node.parents, digests), fingerprint, above)
-        return shelf.store.write_image(fingerprint, settled.manifest, settled.blobs)
+        settled = merged_image(assembled, built, fingerprint, self._settled(node, job, image))
+        return store.write_image(fingerprint, settled.manifest, settled.blobs)
 
     def _settled(self, node: Node, job: Job, image: MergedImage) -> list[tuple[Descriptor, str]]:
         """The filesystem layers that the RUN adds, each with its diff id."""

@@ -10,12 +10,11 @@ from typing import Any
 
 from hubstack.merge.assembly import Built
 from hubstack.merge.entry import Entry, Index, Kind
-from hubstack.model import Node
 from hubstack.oci import Descriptor
-from hubstack.reference import Digest
+from hubstack.reference import Digest, Fingerprint
 
 MEDIA_TYPE = "application/vnd.hubstack.index.v1+json"
-FORMAT = 4  # raised when an index of the same blobs says something else, or keeps other contents
+FORMAT = 5  # raised when an index of the same blobs says something else, or keeps other contents
 
 
 def built_json(built: Built) -> dict[str, Any]:
@@ -26,6 +25,8 @@ def built_json(built: Built) -> dict[str, Any]:
     }
     return {
         "format": FORMAT,
+        "name": built.name,
+        "parents": list(built.parents),
         "manifest": built.digest,
         "below": list(built.below),
         "layers": [layer.as_json() for layer in built.layers],
@@ -37,14 +38,14 @@ def built_json(built: Built) -> dict[str, Any]:
     }
 
 
-def parse_built(data: Any, node: Node) -> Built | None:
+def parse_built(data: Any) -> Built | None:
     """None where ``data`` is no index, or another release's: then it is made anew."""
     try:
         if data["format"] != FORMAT:
             return None
         return Built(
-            name=node.layer,
-            parents=node.parents,
+            name=data["name"],
+            parents=tuple(Fingerprint(one) for one in data["parents"]),
             index=Index(
                 entries={path: _entry(*fields) for path, fields in json.loads(_unpacked(data["entries"])).items()},
                 contents={path: _unpacked(text) for path, text in data["contents"].items()},

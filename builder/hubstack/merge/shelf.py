@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
@@ -21,7 +21,6 @@ from hubstack.merge.entry import Index, overlay
 from hubstack.merge.mergers import KEPT
 from hubstack.merge.record import MEDIA_TYPE, built_json, parse_built
 from hubstack.merge.tar import read_blob
-from hubstack.model import Graph, Node
 from hubstack.names import Names
 from hubstack.oci import CONFIG_LIMIT_BYTES, Descriptor, Layout, Manifest
 from hubstack.reference import Digest, Fingerprint
@@ -32,43 +31,91 @@ _MACHINE = ("architecture", "os", "variant")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
-    """``write`` is False where nothing may be pushed."""
+class Source:
+    """A node of the plan, whose index can be made where there is none."""
 
-    graph: Graph
-    fingerprint: Callable[[str], Fingerprint]
+    name: str  # its layer's
+    parents: tuple[Fingerprint, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """``write`` is False where nothing may be pushed. Nodes that are in no plan any more are those whose index is there."""
+
+    sources: Mapping[Fingerprint, Source]
     registry: Registry
     names: Names
     store: Store
     write: bool
-    _kept: dict[str, Built] = field(default_factory=dict)
+    _kept: dict[Fingerprint, Built] = field(default_factory=dict)
 
-    def take(self, tops: Iterable[str], digests: Mapping[str, Digest]) -> Mapping[str, Built]:
+    def take(self, tops: Iterable[Fingerprint], digests: Mapping[Fingerprint, Digest]) -> Mapping[Fingerprint, Built]:
         """``tops`` and all that they stand on, parents first. ``digests`` are those of images that are known.
 
         Raises RegistryError where a node isn't there.
         """
-        nodes = self._below(tops)
-        missing = [node for node in nodes if node.id not in self._kept]
-        with ThreadPoolExecutor(4) as pool:
-            read = dict(zip([node.id for node in missing], pool.map(self._read, missing), strict=True))
-        for node in reversed(missing):  # a child's index says which image its parent was
-            if (found := read[node.id]) is not None:
-                digests = {**dict(zip(node.parents, found.below, strict=False)), **digests}
-        for node in missing:
-            found = read[node.id]
-            if found is None or found.digest != digests.get(node.id, found.digest):
-                found = self._make(node, digests.get(node.id))
-            self._kept[node.id] = found
-        return {node.id: self._kept[node.id] for node in nodes}
+        read = self._read_all(tops)
+        known = {parent: digest for one in read.values() if one for parent, digest in _below(one)} | dict(digests)
+        order: dict[Fingerprint, Built] = {}
+        for node in self._upwards(tops, read):
+            found = read.get(node) or self._kept.get(node)
+            if found is None or found.digest != known.get(node, found.digest):
+                found = self._make(node, known.get(node))
+            order[node] = self._kept[node] = found
+        return order
 
-    def keep(self, node: Node, digest: Digest) -> None:
+    def keep(self, node: Fingerprint, digest: Digest) -> None:
         """Have the index of a node that was just built, before anybody asks."""
-        if (found := self._read(node)) is not None and found.digest == digest:
-            self._kept[node.id] = found
-        else:
-            self.take(node.parents, {})
-            self._kept[node.id] = self._make(node, digest)
+        self.take([node], {node: digest})
+
+    def put(self, node: Fingerprint, built: Built) -> None:
+        """Keep what is known of a node without looking into its blobs."""
+        self._kept[node] = built
+        data = built_json(built)
+        self.store.write_index(node, data)
+        if self.write:
+            self.registry.write_record(self.names.index(node), data, artifact_type=MEDIA_TYPE)
+
+    def _read_all(self, tops: Iterable[Fingerprint]) -> dict[Fingerprint, Built | None]:
+        """The indexes of ``tops`` and of all below that are not known yet, many at a time."""
+        read: dict[Fingerprint, Built | None] = {}
+        frontier = self._planned(tops)
+        with ThreadPoolExecutor(4) as pool:
+            while frontier := [one for one in dict.fromkeys(frontier) if one not in read and one not in self._kept]:
+                read |= zip(frontier, pool.map(self._read, frontier), strict=True)
+                frontier = [parent for one in frontier for parent in self._parents(one, read)]
+        return read
+
+    def _planned(self, tops: Iterable[Fingerprint]) -> list[Fingerprint]:
+        """``tops``, and what the plan says that they stand on: these can be asked for all at once."""
+        waiting, found = [*tops], dict[Fingerprint, None]()
+        while waiting:
+            if (node := waiting.pop()) not in found:
+                found[node] = None
+                waiting += self.sources[node].parents if node in self.sources else ()
+        return [*found]
+
+    def _parents(self, node: Fingerprint, read: Mapping[Fingerprint, Built | None]) -> tuple[Fingerprint, ...]:
+        if node in self.sources:
+            return self.sources[node].parents
+        found = read.get(node) or self._kept.get(node)
+        if found is None:
+            raise RegistryError(f"{self.names.index(node)} is not in the registry")
+        return found.parents
+
+    def _upwards(self, tops: Iterable[Fingerprint], read: Mapping[Fingerprint, Built | None]) -> Iterator[Fingerprint]:
+        """Each once, parents first."""
+        waiting, opened, done = [*tops], set[Fingerprint](), set[Fingerprint]()
+        while waiting:
+            node = waiting[-1]
+            if node not in opened:
+                opened.add(node)
+                waiting += [one for one in self._parents(node, read) if one not in opened]
+            else:
+                waiting.pop()
+                if node not in done:
+                    done.add(node)
+                    yield node
 
     def complete(self, layout: Layout) -> None:
         """Have all of an image's blobs on this machine."""
@@ -78,50 +125,32 @@ class Shelf:
                     self.registry.fetch_blob(self.names.build, blob.digest, there)
                 Path(there.name).replace(layout.path(blob.digest))
 
-    def _below(self, tops: Iterable[str]) -> Sequence[Node]:
-        waiting, wanted = [*tops], set[str]()
-        while waiting:
-            if (node := waiting.pop()) not in wanted:
-                wanted.add(node)
-                waiting += self.graph.nodes[node].parents
-        return [node for node in self.graph.nodes.values() if node.id in wanted]
-
-    def _read(self, node: Node) -> Built | None:
-        fingerprint = self.fingerprint(node.id)
-        data = self.store.read_index(fingerprint)
+    def _read(self, node: Fingerprint) -> Built | None:
+        data = self.store.read_index(node)
         if data is None:
-            data = self.registry.read_record(self.names.index(fingerprint), artifact_type=MEDIA_TYPE)
-        return parse_built(data, node)
+            data = self.registry.read_record(self.names.index(node), artifact_type=MEDIA_TYPE)
+        return parse_built(data)
 
-    def _make(self, node: Node, digest: Digest | None) -> Built:
-        manifest = self._manifest(self.fingerprint(node.id), digest)
+    def _make(self, node: Fingerprint, digest: Digest | None) -> Built:
+        if node not in self.sources:
+            raise RegistryError(f"{self.names.index(node)} is of another image than the one that is built")
+        source, manifest = self.sources[node], self._manifest(node, digest)
         config = self._config(manifest)
-        parents = [self._kept[parent] for parent in node.parents]
-        start = self._count(node)
+        start = sum(len(self._kept[one].layers) for one in self._planned(source.parents))
         own = manifest.layers[start:]
         made = Built(
-            name=node.layer,
-            parents=node.parents,
+            name=source.name,
+            parents=source.parents,
             index=reduce(overlay, (self._index(blob) for blob in own), Index(entries={})),
             config=config.get("config") or {},
             machine={key: config[key] for key in _MACHINE if key in config},
             layers=own,
             diff_ids=tuple(config["rootfs"]["diff_ids"][start:]),
             digest=manifest.digest,
-            below=tuple(parent.digest for parent in parents),
+            below=tuple(self._kept[parent].digest for parent in source.parents),
         )
-        self._write(node, built_json(made))
+        self.put(node, made)
         return made
-
-    def _count(self, node: Node) -> int:
-        """How many of its image's filesystem layers are those of nodes below it."""
-        return sum(len(self._kept[one.id].layers) for one in self._below(node.parents))
-
-    def _write(self, node: Node, data: Mapping[str, Any]) -> None:
-        fingerprint = self.fingerprint(node.id)
-        self.store.write_index(fingerprint, data)
-        if self.write:
-            self.registry.write_record(self.names.index(fingerprint), data, artifact_type=MEDIA_TYPE)
 
     def _manifest(self, fingerprint: Fingerprint, digest: Digest | None) -> Manifest:
         layout = self.store.layout(fingerprint)
@@ -152,6 +181,11 @@ class Shelf:
             self.registry.fetch_blob(self.names.build, blob.digest, there)
             there.seek(0)
             return read_blob(there, _is_kept)
+
+
+def _below(built: Built) -> Iterator[tuple[Fingerprint, Digest]]:
+    """Which images its parents were when it was built."""
+    return zip(built.parents, built.below, strict=True)
 
 
 def _is_kept(path: str) -> bool:

@@ -32,9 +32,8 @@ def graph_mermaid(project: Project, graph: Graph, selection: Selection, *, nodes
         line = "-->" if arrow.kind is ArrowKind.NEEDS else "-. copy .->"
         lines.append(f"  {names[arrow.start]} {line} {names[arrow.end]}")
     for name, style in _CLASSES.items():
-        lines.append(f"  classDef {name} {style}")
         if keys := [names[box.key] for box in diagram.boxes if name in (box.kind, "draft" if box.draft else "")]:
-            lines.append(f"  class {','.join(keys)} {name}")
+            lines += [f"  classDef {name} {style}", f"  class {','.join(keys)} {name}"]
     return "\n".join(lines) + "\n"
 
 

@@ -46,7 +46,7 @@ MERGERS: dict[str, Merger] = {
     },
 }
 _MERGERS = [(re.compile(pattern), merger) for pattern, merger in MERGERS.items()]
-_READ = (r"etc/ld\.so\.conf(\.d/.*\.conf)?", METADATA, DESCRIPTION, PACKAGE_JSON)
+_READ = (r"etc/ld\.so\.conf(\.d/.*\.conf)?", r"(etc|usr/lib)/os-release", METADATA, DESCRIPTION, PACKAGE_JSON)
 KEPT = re.compile("|".join(f"(?:{pattern})" for pattern in (*MERGERS, *_READ)))
 """Of these files an index keeps the content."""
 

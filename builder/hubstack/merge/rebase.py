@@ -1,0 +1,177 @@
+"""Moves a built node onto a newer build of what it stands on: what git's cherry-pick does for a commit.
+
+The old parent is the ancestor of the merge, the new one and the node are its sides. What both must agree on is checked from the
+indexes alone; no filesystem layer is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from hubstack.merge.abridged import whole
+from hubstack.merge.assembly import Assembled, Built, Workshop, between, plain
+from hubstack.merge.config import merge_configs
+from hubstack.merge.conflict import Conflict
+from hubstack.merge.entry import GONE, Entry, Index, Kind, overlay
+from hubstack.merge.interest import interests
+from hubstack.merge.mergers.ld_so_cache import parse_cache
+from hubstack.merge.mergers.side import text
+from hubstack.merge.noise import is_noise
+from hubstack.merge.three_way import Part, merge
+from hubstack.reference import Fingerprint
+
+LD_SO_CACHE = "etc/ld.so.cache"
+RELEASES = ("usr/lib/os-release", "etc/os-release")
+MOST_LAYERS = 8  # of one node: each move may add one, and a build makes one of all again
+_PYTHON = re.compile(r"usr/bin/python3|usr/local/bin/python3")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebased:
+    """``built`` is the node on the new parent, without the digest of its image; ``assembled`` the whole image."""
+
+    assembled: Assembled
+    built: Mapping[Fingerprint, Built]
+
+
+def rebase(
+    old: Mapping[Fingerprint, Built], node: Fingerprint, new: Mapping[Fingerprint, Built], parent: Fingerprint
+) -> Rebased:
+    """``old`` holds the node and all that it stands on, ``new`` all that it is to stand on, ``parent`` being the topmost.
+
+    ``assembled.nodes`` ends with ``node``; what the merge writes is above its own filesystem layers.
+    """
+    moved = old[node]
+    workshop = Workshop(built={**old, **new})
+    (below,) = moved.parents
+    was, now = workshop.tree(below), workshop.tree(parent)
+    fresh = {old_one for old_one in new if old_one not in old}
+    name = "+".join(sorted({new[one].name for one in fresh} - {""})) or new[parent].name
+    parts = [Part(name=f"the new {name}", index=_difference(was, now)), Part(name=moved.name, index=moved.index)]
+    merged = merge(was, parts)
+    config, odd = merge_configs(old[below].config, [(parts[0].name, new[parent].config), (moved.name, moved.config)])
+    tree = overlay(was, merged.index)
+    written = dict(_written(moved.index, now, tree, merged.written))
+    conflicts = [
+        *_contract(was, now, old[below], new[parent], parts[0].name, moved.name),
+        *merged.conflicts,
+        *odd,
+        *between(was, parts, merged.index),
+        *_lost(tree, written, parts),
+    ]
+    if len(moved.layers) >= MOST_LAYERS:
+        what = f"has {len(moved.layers)} filesystem layers, and a build makes fewer of them"
+        conflicts.append(Conflict(parts=(moved.name,), path="", what=what))
+    assembled = Assembled(
+        nodes=(*workshop.order(new), node),
+        index=tree,
+        written=written,
+        config=config,
+        conflicts=tuple(conflicts),
+        interests=tuple(dict.fromkeys(interests(was, {part.name: part.index for part in parts}))),
+    )
+    return Rebased(assembled=assembled, built={**new, node: moved})
+
+
+def moved_index(rebased: Rebased, node: Fingerprint) -> Index:
+    """What the node says on its new parent: its own paths, and those that the merge has written, as they are now."""
+    assembled = rebased.assembled
+    paths = rebased.built[node].index.entries.keys() | assembled.written.keys()
+    entries, contents = assembled.index.entries, assembled.index.contents
+    return Index(
+        entries={path: entries.get(path, GONE) for path in paths},
+        contents={path: contents[path] for path in paths & contents.keys()},
+    )
+
+
+def _difference(was: Index, now: Index) -> Index:
+    entries = {
+        path: now.entries.get(path, GONE)
+        for path in was.entries.keys() | now.entries.keys()
+        if was.entries.get(path, GONE) != now.entries.get(path, GONE)
+    }
+    return Index(entries=entries, contents={path: one for path, one in now.contents.items() if path in entries})
+
+
+def _written(own: Index, now: Index, tree: Index, merged: Mapping[str, Entry]) -> Iterator[tuple[str, Entry]]:
+    for path in sorted(own.entries.keys() | merged.keys()):
+        stacked = own.entries.get(path) or now.entries.get(path, GONE)
+        wanted = tree.entries.get(path, GONE)
+        if plain(stacked) != plain(wanted) and (not is_noise(path) or wanted is GONE):
+            yield path, plain(wanted)
+
+
+def _lost(tree: Index, written: Mapping[str, Entry], parts: list[Part]) -> Iterator[Conflict]:
+    for path, entry in written.items():
+        if entry.kind is Kind.DEVICE or (entry.kind is Kind.FILE and whole(path, tree, {}) is None):
+            what = "is changed below and written again, unchanged, above"
+            yield Conflict(parts=tuple(part.name for part in parts), path=path, what=what)
+
+
+# --- the contract ------------------------------------------------------------------------------------------------------
+
+
+def _contract(was: Index, now: Index, old: Built, new: Built, below: str, above: str) -> Iterator[Conflict]:
+    """What a node may rely on in what it stands on, beyond the relations of its packages."""
+    for what in (
+        *_release(was, now),
+        *_machine(old, new),
+        *_libraries(was, now),
+        *_numbers(was, now),
+        *_pythons(was, now),
+    ):
+        yield Conflict(parts=(below, above), path="", what=what)
+
+
+def _release(was: Index, now: Index) -> Iterator[str]:
+    before, after = (_version(index) for index in (was, now))
+    if before != after:
+        yield f"the release is {after or 'unknown'}, and was {before or 'unknown'}"
+
+
+def _version(index: Index) -> str:
+    """``VERSION_ID`` of os-release(5)."""
+    for path in RELEASES:
+        for line in text(index.contents.get(path, b"")).splitlines():
+            if line.startswith("VERSION_ID="):
+                return line.partition("=")[2].strip("\"'")
+    return ""
+
+
+def _machine(old: Built, new: Built) -> Iterator[str]:
+    if old.machine != new.machine:
+        yield f"it is for {new.machine}, and was for {old.machine}"
+
+
+def _libraries(was: Index, now: Index) -> Iterator[str]:
+    before, after = (
+        {library.name for library in parse_cache(index.contents[LD_SO_CACHE])[0]}
+        if LD_SO_CACHE in index.contents
+        else set()
+        for index in (was, now)
+    )
+    if gone := sorted(before - after):
+        yield f"there is no {', '.join(gone[:3])} any more"
+
+
+def _numbers(was: Index, now: Index) -> Iterator[str]:
+    for table, word in (("etc/passwd", "user"), ("etc/group", "group")):
+        before, after = (_ids(index.contents.get(table, b"")) for index in (was, now))
+        for name in sorted(before.keys() & after.keys()):
+            if before[name] != after[name]:
+                yield f"the {word} {name} has the id {after[name]}, and had {before[name]}"
+
+
+def _ids(content: bytes) -> dict[str, str]:
+    lines = (line.split(":") for line in text(content).splitlines())
+    return {line[0]: line[2] for line in lines if len(line) > 2}
+
+
+def _pythons(was: Index, now: Index) -> Iterator[str]:
+    """Environments name their Python by its path, and their packages lie in a folder with its release."""
+    for path in sorted(path for path in was.entries if _PYTHON.fullmatch(path)):
+        before, after = was.entries[path], now.entries.get(path, GONE)
+        if before.kind is Kind.LINK and before.content != after.content:
+            yield f"/{path} is {after.content or 'gone'}, and was {before.content}"
