@@ -56,6 +56,12 @@ def test_a_requirement_that_the_other_part_breaks() -> None:
     assert said(base, a=newer, b=wheel("old_tool", "1", "numpy<2", site="usr/lib/python3/dist-packages")) == []
 
 
+def test_a_requirement_that_the_other_part_removes() -> None:
+    base = wheel("numpy", "1.26")
+    (found,) = said(base, a={f"{SITE}/numpy-1.26.dist-info": GONE, **wheel("six", "1")}, b=wheel("tool", "1", "numpy"))
+    assert "has tool 1, which requires numpy, " in found
+
+
 @pytest.mark.parametrize(
     "requires",
     [

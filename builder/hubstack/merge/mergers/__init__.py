@@ -58,7 +58,7 @@ _DATABASE = re.compile(
 
 def is_database(path: str) -> bool:
     """Whether what the file says is only true when it is said of all parts: no one part's version can stand for all."""
-    return _DATABASE.fullmatch(path) is not None and find_merger(path) is not None
+    return _DATABASE.fullmatch(path) is not None
 
 
 def find_merger(path: str) -> Merger | None:
