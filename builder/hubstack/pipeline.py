@@ -102,6 +102,7 @@ class Inputs:
         """
         variants = {image.variant.id for image in self.selection.images}
         images = [image for image in self.graph.images if image.variant.id in variants]
+        sources = {node: self.sources(node) for node in self.identities}
         plan = make_plan(
             self.graph,
             self.identities,
@@ -109,11 +110,13 @@ class Inputs:
             targets=dict.fromkeys((*self.selection.nodes, *(image.node for image in images))),
             images=images,
             known=known,
-            sources={node: self.sources(node) for node in self.identities},
+            sources=sources,
             blocked=self.blocked,
         )
         may_rebase = self.project.settings.assembly is Method.MERGE if rebase is None else rebase
-        return with_rebases(plan, self.identities, known.recorded) if may_rebase and known is not None else plan
+        if not may_rebase or known is None:
+            return plan
+        return with_rebases(plan, self.identities, sources, known.recorded)
 
 
 def demand(project: Project, graph: Graph) -> Demand:

@@ -22,9 +22,11 @@ Recorded: TypeAlias = Callable[[Iterable[Fingerprint]], Mapping[Fingerprint, Rec
 """Looks up the records of builds."""
 
 
-def with_rebases(plan: Plan, identities: Mapping[str, Identity], recorded: Recorded) -> Plan:
-    """The plan with the builds that may be moved."""
-    past = _Past(identities, recorded)
+def with_rebases(
+    plan: Plan, identities: Mapping[str, Identity], sources: Mapping[str, Mapping[str, str]], recorded: Recorded
+) -> Plan:
+    """The plan with the builds that may be moved. ``sources`` are the project's files behind each node."""
+    past = _Past(identities, sources, recorded)
     return replace(plan, steps=tuple(replace(step, moved=_moved(step, past)) for step in plan.steps))
 
 
@@ -39,6 +41,7 @@ def _moved(step: Step, past: _Past) -> Fingerprint | None:
 @dataclass
 class _Past:
     identities: Mapping[str, Identity]
+    sources: Mapping[str, Mapping[str, str]]
     recorded: Recorded
     _records: dict[Fingerprint, Record | None] = field(default_factory=dict)
     _refreshed: dict[tuple[str, Fingerprint], bool] = field(default_factory=dict)
@@ -51,6 +54,8 @@ class _Past:
         """The kinds of facts, but for parents, in which a node is another than it was."""
         was, now = (set(facts) for facts in (record.facts, self.identities[node].facts))
         kinds = {fact.kind for fact in was ^ now} - {"parent"}
+        if "image" in kinds and record.sources == self.sources[node]:
+            kinds -= {"docker"}  # the Dockerfile names the image by its digest
         same = _parents(record.facts).keys() == _parents(self.identities[node].facts).keys()
         return kinds if same else kinds | {"parent"}
 

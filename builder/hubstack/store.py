@@ -109,11 +109,17 @@ class Store:
 
     def layout(self, fingerprint: Fingerprint) -> Layout | None:
         """The node's layout, if all of it is here."""
-        try:
-            layout = read_layout(self._nodes / fingerprint)
-        except EngineError:
-            return None  # not there, or somebody has cleaned up: then it is built again
+        layout = self.part(fingerprint)
+        if layout is None:
+            return None
         return layout if all(layout.path(blob.digest).exists() for blob in layout.manifest.blobs) else None
+
+    def part(self, fingerprint: Fingerprint) -> Layout | None:
+        """The node's layout, whether or not all of its blobs are here."""
+        try:
+            return read_layout(self._nodes / fingerprint)
+        except EngineError:
+            return None  # not there, or somebody has cleaned up: then it is made again
 
     def mark_tested(self, fingerprint: Fingerprint, tests: str) -> None:
         (self._nodes / fingerprint / tested_tag(fingerprint, tests)).touch()

@@ -7,7 +7,7 @@ takes 27.5 minutes. So a job of theirs is taken to last 275 s: a minute to start
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hubstack.lock import load_lock
 from hubstack.pipeline import Inputs, prepare
 from hubstack.project import load_project
 from hubstack.record import Record
-from hubstack.reference import Digest
+from hubstack.reference import Digest, Fingerprint
 
 pytestmark = pytest.mark.long
 
@@ -53,6 +53,9 @@ class Built:
 
     def records(self, nodes: Sequence[str]) -> Mapping[str, Record]:
         return {node: self.known[node] for node in nodes}
+
+    def recorded(self, fingerprints: Iterable[Fingerprint]) -> Mapping[Fingerprint, Record]:
+        return {}
 
 
 def read(root: Path) -> Inputs:

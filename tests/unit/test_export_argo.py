@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from hubstack.lock import load_lock
 from hubstack.pipeline import Inputs, prepare
 from hubstack.project import load_project
 from hubstack.record import Record
-from hubstack.reference import Digest
+from hubstack.reference import Digest, Fingerprint
 
 from tests.commandline import HUBSTACK, PROJECTS, run
 from tests.fakes.registry import FakeRegistry
@@ -46,6 +46,9 @@ class Has:
         return {tag: Digest(f"sha256:{'a' * 64}") for tag in tags if tag in self.tags}
 
     def records(self, nodes: Any) -> dict[str, Record]:
+        return {}
+
+    def recorded(self, fingerprints: Iterable[Fingerprint]) -> Mapping[Fingerprint, Record]:
         return {}
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from hubstack.pipeline import Inputs, prepare
 from hubstack.plan import Known
 from hubstack.project import load_project
 from hubstack.record import Record
-from hubstack.reference import Digest
+from hubstack.reference import Digest, Fingerprint
 
 from tests.commandline import PROJECTS, run
 
@@ -42,6 +42,9 @@ class Has:
         return {tag: SOMEWHERE for tag in tags if tag not in self.missing}
 
     def records(self, nodes: Sequence[str]) -> dict[str, Record]:
+        return {}
+
+    def recorded(self, fingerprints: Iterable[Fingerprint]) -> Mapping[Fingerprint, Record]:
         return {}
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -57,6 +57,10 @@ class Place:
 
     def records(self, nodes: Sequence[str]) -> Mapping[str, Record]:
         return {node: self.known[node] for node in nodes if node in self.known}
+
+    def recorded(self, fingerprints: Iterable[Fingerprint]) -> Mapping[Fingerprint, Record]:
+        there = {one.fingerprint: one for one in self.known.values()}
+        return {one: there[one] for one in fingerprints if one in there}
 
 
 def actions(plan: Plan) -> dict[str, str]:

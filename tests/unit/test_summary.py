@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -72,6 +72,9 @@ class NoPlace:
         return {}
 
     def records(self, nodes: Sequence[str]) -> Mapping[str, Record]:
+        return {}
+
+    def recorded(self, fingerprints: Iterable[Fingerprint]) -> Mapping[Fingerprint, Record]:
         return {}
 
 

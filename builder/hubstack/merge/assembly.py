@@ -19,7 +19,7 @@ from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.debian import breaches
 from hubstack.merge.entry import GONE, Entry, Index, Kind, overlay
-from hubstack.merge.interest import Interest, diverted, interests
+from hubstack.merge.interest import TRIGGERS, Interest, diverted, interests
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.noise import is_noise
 from hubstack.merge.owner import strangers
@@ -168,7 +168,11 @@ class Workshop:
             config=config,
             shared=left.shared | right.shared | shared | merged.written.keys(),
             conflicts=(*left.conflicts, *right.conflicts, *found),
-            interests=(*left.interests, *right.interests, *_interests(base.tree, parts)),
+            interests=(
+                *left.interests,
+                *right.interests,
+                *(self._whose(one, left.nodes | right.nodes) for one in _interests(base.tree, parts)),
+            ),
         )
 
     def _highest(self, nodes: Set[Fingerprint]) -> Iterator[Fingerprint]:
@@ -194,9 +198,16 @@ class Workshop:
         """Which of a part's layers it is that have the path."""
         if not conflict.path:
             return conflict
-        here = {self.built[node].name for node in nodes if conflict.path in self.built[node].index.entries}
-        parts = ("+".join(sorted(here.intersection(part.split("+")))) or part for part in conflict.parts)
-        return replace(conflict, parts=tuple(parts))
+        return replace(conflict, parts=tuple(self._having(conflict.path, part, nodes) for part in conflict.parts))
+
+    def _whose(self, interest: Interest, nodes: Set[Fingerprint]) -> Interest:
+        host = self._having(TRIGGERS, interest.host, nodes) if interest.trigger else interest.host
+        return replace(interest, host=host, guest=self._having(interest.path, interest.guest, nodes))
+
+    def _having(self, path: str, part: str, nodes: Set[Fingerprint]) -> str:
+        """Those of a part's layers that have a path."""
+        here = {self.built[node].name for node in nodes if path in self.built[node].index.entries}
+        return "+".join(sorted(here.intersection(part.split("+")))) or part
 
     # --- what stacking gets wrong --------------------------------------------------------------------------------------
 

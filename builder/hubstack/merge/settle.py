@@ -31,7 +31,7 @@ def settle_script(interests: Iterable[Interest]) -> str:
     wanted = set(interests)
     triggers = sorted({shlex.quote(one.trigger) for one in wanted if one.trigger})
     commands = sorted({one.command for one in wanted if one.command})
-    lines = ["export DEBIAN_FRONTEND=noninteractive", *commands]
+    lines = ['export DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/sbin:/sbin"', *commands]
     lines += [f"dpkg-trigger --no-await --by-package=dpkg {trigger}" for trigger in triggers]
     return "\n".join([*lines, "dpkg --triggers-only --pending"])
 

@@ -153,7 +153,7 @@ class Shelf:
         return made
 
     def _manifest(self, fingerprint: Fingerprint, digest: Digest | None) -> Manifest:
-        layout = self.store.layout(fingerprint)
+        layout = self.store.part(fingerprint)
         if layout is not None and layout.manifest.digest == (digest or layout.manifest.digest):
             return layout.manifest
         ref = self.names.build.with_digest(digest) if digest else self.names.node(fingerprint)
