@@ -88,6 +88,6 @@ def test_layers_that_want_different_things_are_refused_by_name(settled: Work, re
         settled.write(f"layers/{name}/files/opt/side", f"{name}\n")
     before = registry.tags(settled.prefix.child("composed"))
     done = settled.run("compose", "right", "left", "--push", code=1)
-    assert "left, right can't be merged:\n  left and right: /opt/side has different contents\n" in done.stderr
+    assert "left, right can't be merged:\n  left and right: /opt/side has different contents. Move it" in done.stderr
     assert "after:" in done.stderr
     assert registry.tags(settled.prefix.child("composed")) == before

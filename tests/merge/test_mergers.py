@@ -1,21 +1,17 @@
-"""Each merger: the laws of a three-way merge, real files, and what it refuses."""
+"""Each merger by itself: what it joins, and what it refuses. test_laws.py has what all of them promise."""
 
 from __future__ import annotations
 
 import random
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hubstack.merge.mergers import STATUS, Clash, Merger, Sides, find_merger
-from hubstack.merge.mergers.ld_so_cache import parse_cache, render_cache
-from hypothesis import given
-from hypothesis import strategies as st
+from hubstack.merge.mergers.ld_so_cache import Library, parse_cache, render_cache
 
 pytestmark = pytest.mark.long
-
-NAMES = st.sampled_from(["apt", "bash", "cron", "dash", "ed", "file"])
 
 
 def merger(path: str) -> Merger:
@@ -35,79 +31,14 @@ def packages(names: Sequence[str], version: str = "1") -> bytes:
     )
 
 
-def accounts(names: Sequence[str]) -> bytes:
-    ids = {name: 100 + number for number, name in enumerate(["apt", "bash", "cron", "dash", "ed", "file"])}
-    return b"".join(f"{name}:x:{ids[name]}:{ids[name]}::/:/bin/sh\n".encode() for name in sorted(names))
-
-
-def ranges(names: Sequence[str]) -> bytes:
-    starts = {name: 100_000 * (1 + number) for number, name in enumerate(["apt", "bash", "cron", "dash", "ed", "file"])}
-    return b"".join(f"{name}:{starts[name]}:65536\n".encode() for name in sorted(names))
-
-
-def questions(names: Sequence[str]) -> bytes:
-    return b"".join(f"Name: {name}/q\nTemplate: {name}/q\nOwners: {name}\n\n".encode() for name in sorted(names))
-
-
-def lines(names: Sequence[str]) -> bytes:
-    return b"".join(f"/bin/{name}\n".encode() for name in sorted(names))
-
-
-def triples(names: Sequence[str]) -> bytes:
-    return b"".join(f"/bin/{name}\n/bin/{name}.real\n{name}-doc\n".encode() for name in sorted(names))
-
-
-TABLES: list[tuple[str, Callable[[Sequence[str]], bytes]]] = [
-    (STATUS, packages),
-    ("etc/passwd", accounts),
-    ("etc/subuid", ranges),
-    ("etc/shells", lines),
-    ("var/lib/dpkg/diversions", triples),
-    ("var/lib/dpkg/triggers/File", lines),
-    ("var/cache/debconf/config.dat", questions),
-]
-
-
-def as_set(content: bytes) -> set[bytes]:
-    separator = b"\n\n" if b"\n\n" in content else b"\n"
-    return set(filter(None, content.split(separator)))
-
-
-@pytest.mark.parametrize(("path", "write"), TABLES, ids=[path for path, _ in TABLES])
-@given(base=st.sets(NAMES), one=st.sets(NAMES), two=st.sets(NAMES), three=st.sets(NAMES))
-def test_laws(
-    path: str, write: Callable[[Sequence[str]], bytes], base: set[str], one: set[str], two: set[str], three: set[str]
-) -> None:
-    merge = merger(path)
-    old, a, b, c = (write(sorted(names)) for names in (base, one, two, three))
-
-    def joined(*versions: bytes) -> set[bytes]:
-        return as_set(merge(sides(old, *versions)))
-
-    assert joined(a, b) == joined(b, a)  # commutative
-    assert joined(a, a) == as_set(a) or path.endswith("diversions")  # idempotent
-    assert joined(a, old) == as_set(a) or path.endswith("diversions")  # identity with the base
-    assert joined(merge(sides(old, a, b)), c) == joined(a, merge(sides(old, b, c))) == joined(a, b, c)  # associative
-    kept = {name for name in base if name in one and name in two}
-    assert joined(a, b) == as_set(write(sorted(kept | (one - base) | (two - base))))  # and the right thing
-
-
-@pytest.mark.parametrize("path", ["/var/lib/dpkg/status", "/etc/passwd", "/etc/group", "/etc/shells", "/etc/shadow"])
-def test_real_files_come_through_unharmed(path: str) -> None:
-    """Of the machine itself: a merge of what nobody has changed says what the file said."""
-    content = Path(path).read_bytes()
-    again = merger(path[1:])(sides(content, content, content))
-    assert sorted(again.splitlines()) == sorted(content.splitlines())
-
-
 def test_two_versions_of_one_package_clash() -> None:
-    with pytest.raises(Clash, match="ed all: Version is '1' and '2'") as caught:
+    with pytest.raises(Clash, match="has different versions of ed: 1 and 2") as caught:
         merger(STATUS)(sides(packages(["apt"]), packages(["apt", "ed"], "1"), packages(["apt", "ed"], "2")))
     assert set(caught.value.versions) == {0, 1}
 
 
 def test_one_that_removes_and_one_that_changes_clash() -> None:
-    with pytest.raises(Clash, match="one has removed it"):
+    with pytest.raises(Clash, match="has ed changed by one and removed by another: removed and 2"):
         merger(STATUS)(sides(packages(["ed"]), b"", packages(["ed"], "2")))
 
 
@@ -124,7 +55,7 @@ def test_a_package_stays_automatic_only_where_nobody_asked_for_it() -> None:
 def test_one_number_for_two_accounts_clashes() -> None:
     base = b"root:x:0:0::/:/bin/sh\n"
     a, b = base + b"cron:x:100:100::/:/bin/sh\n", base + b"sshd:x:100:100::/:/bin/sh\n"
-    with pytest.raises(Clash, match="the user id 100 to cron and to sshd"):
+    with pytest.raises(Clash, match="the user id 100 to two names: cron and sshd"):
         merger("etc/passwd")(sides(base, a, b))
 
 
@@ -137,7 +68,7 @@ def test_ranges_of_ids_that_overlap_clash_and_one_name_may_have_several() -> Non
 
 
 def test_a_password_and_none_clash() -> None:
-    with pytest.raises(Clash, match="says '' and '!' of cron"):
+    with pytest.raises(Clash, match="says different things of cron: '!' and ''"):
         merger("etc/shadow")(sides(b"", b"cron:!:1:::::\n", b"cron::1:::::\n"))
 
 
@@ -174,7 +105,7 @@ def test_owners_of_a_question_are_joined_and_two_answers_clash() -> None:
     merge = merger("var/cache/debconf/config.dat")
     merged = merge(sides(question("a", "x"), question("a, b", "x"), question("a, c", "x")))
     assert merged == question("a, b, c", "x")
-    with pytest.raises(Clash, match="q: Value is 'y' and 'z'"):
+    with pytest.raises(Clash, match="of q in the field Value: y and z"):
         merge(sides(question("a", "x"), question("a", "y"), question("a", "z")))
 
 
@@ -219,3 +150,117 @@ def test_ldconfig_reads_what_was_merged_and_finds_its_own_order(tmp_path: Path) 
 def test_another_format_is_refused(content: bytes) -> None:
     with pytest.raises(Clash):
         parse_cache(content)
+
+
+MENU = b"""File: dir,\tNode: Top
+
+* Menu:
+
+Basics
+* Ed: (ed).                     The GNU line editor
+* Finding files: (find).
+                                Operating on files.
+
+Compression
+* Gzip: (gzip).                 Compression of files.
+"""
+
+
+def test_entries_of_the_info_menu_are_joined_in_sections() -> None:
+    awk = b"* Awk: (gawk).                  Text scanning.\n"
+    one = MENU.replace(b"* Ed", awk + b"* Ed")
+    two = MENU.replace(b"\nCompression", b"\nC libraries\n* libm: (libm).\n\nCompression").replace(b"* Gzip", b"* Zip")
+    merge = merger("usr/share/info/dir")
+    merged = two.replace(b"* Ed", awk + b"* Ed")
+    assert merge(sides(MENU, one, two)) == merge(sides(MENU, two, one)) == merged
+    assert merge(sides(b"", MENU, MENU)) == MENU
+    newer = MENU.replace(b"Node", b"node")  # Debian's package makes the file anew as it is installed
+    assert merge(sides(MENU, newer, newer)) == merge(sides(MENU, newer, MENU)) == newer
+    assert merge(sides(b"", newer, MENU)) == merge(sides(b"", MENU, newer)) == MENU
+    assert merge(sides(b"", one, MENU)) == one
+
+
+def test_where_names_are_looked_up_is_merged_by_database() -> None:
+    base = b"# Names\n\npasswd:  files # local\nhosts:   files dns\n"
+    one, two = base.replace(b"files # local", b"files systemd"), base.replace(b"dns", b"mdns4 dns") + b"rpc: db\n"
+    merge = merger("etc/nsswitch.conf")
+    assert merge(sides(base, one, two)) == b"# Names\n\npasswd:  files systemd\nhosts:   files mdns4 dns\nrpc: db\n"
+    assert merge(sides(base, base.replace(b"hosts:   files dns\n", b""), one)) == one.replace(
+        b"hosts:   files dns\n", b""
+    )
+    with pytest.raises(Clash, match="looks up hosts in different places: files mdns4 dns and files"):
+        merge(sides(base, two, base.replace(b" dns", b"")))
+
+
+@pytest.mark.parametrize(("kind", "joined"), [("multiselect", True), ("select", False)])
+def test_answers_to_a_question_that_takes_several_are_joined(kind: str, *, joined: bool) -> None:
+    def question(value: str, names: str) -> bytes:
+        variables = f"Variables:\n names = {names}\n" if names else ""
+        return f"Name: pam/p\nTemplate: pam/p\nValue: {value}\n{variables}\n".encode()
+
+    templates = {"var/cache/debconf/templates.dat": f"Name: pam/p\nType: {kind}\n\n".encode()}
+    given = Sides(
+        base=question("unix", "unix"),
+        versions=[question("unix, systemd", "unix, systemd"), question("unix, capability", "unix, capability")],
+        beside=[templates, templates],
+    )
+    merge = merger("var/cache/debconf/config.dat")
+    if joined:
+        assert merge(given) == question("unix, capability, systemd", "unix, capability")
+    else:
+        with pytest.raises(Clash, match="different things of pam/p"):
+            merge(given)
+
+
+def test_octaves_list_is_the_one_that_says_something_else_than_the_clock() -> None:
+    merge = merger("usr/share/octave/octave_packages")
+    old, later, more = b"# Created by Octave, 1\na\n", b"# Created by Octave, 2\na\n", b"# Created by Octave, 3\na b\n"
+    assert merge(sides(b"", later, old)) == merge(sides(old, old, later)) == old
+    assert merge(sides(old, later, more)) == more
+    with pytest.raises(Clash, match="different packages of Octave"):
+        merge(sides(old, more, b"c\n"))
+
+
+@pytest.mark.parametrize(
+    ("path", "merged"),
+    [
+        ("var/lib/dpkg/triggers/File", True),
+        ("var/lib/dpkg/triggers/update-ca-certificates", True),
+        ("var/lib/dpkg/triggers/Unincorp", False),
+        ("var/lib/dpkg/triggers/Lock", False),
+        ("var/lib/systemd/deb-systemd-user-helper-enabled/x.socket.dsh-also", True),
+        ("var/lib/systemd/deb-systemd-helper-enabled/multi-user.target.wants/x.service", False),
+        ("etc/passwd-", False),
+        ("var/lib/dpkg/status-old", False),
+    ],
+)
+def test_which_files_have_a_merger(path: str, *, merged: bool) -> None:
+    assert (find_merger(path) is not None) == merged
+
+
+def test_a_line_of_a_record_of_which_parts_say_different_things() -> None:
+    merge = merger("v/x-1.dist-info/RECORD")
+    with pytest.raises(Clash, match=r"different things of x\.py"):
+        merge(sides(b"", b"x.py,sha256=a,1\n", b"x.py,sha256=b,1\n"))
+    line = b"x-1.dist-info/INSTALLER,sha256=%s,4\n"
+    assert merge(sides(b"", line % b"b", line % b"a")) == line % b"a"
+
+
+def test_libraries_of_one_name_stand_as_the_linker_looks_for_them() -> None:
+    """Flags descending, those for some processors before those for all, newer kernels first, then folders, then names."""
+    order = [
+        Library("liba.so.10", "/lib/liba.so.10", 3, 0, "0"),
+        Library("liba.so.9", "/x/liba.so.9", 0x303, 0, "0"),
+        Library("liba.so.9", "/y/x86-64-v2/liba.so.9", 3, 0, "x86-64-v2"),
+        Library("liba.so.9", "/y/x86-64-v3/liba.so.9", 3, 0, "x86-64-v3"),
+        Library("liba.so.9", "/z/liba.so.9", 3, 2, "0"),
+        Library("liba.so.9", "/opt/liba.so.9", 3, 0, "0"),
+        Library("liba.so.9", "/lib/liba.so.9", 3, 0, "0"),
+        Library("liba.so.9", "/usr/lib/liba.so.9", 3, 0, "0"),
+        Library("liba.so.9", "/elsewhere/liba.so.9", 3, 0, "0"),
+    ]
+    conf = {"etc/ld.so.conf.d/opt.conf": b"/opt\n"}
+    halves = [render_cache(half, b"ld") for half in (order[::2][::-1], order[1::2])]
+    for versions in (halves, halves[::-1]):
+        merged = merger("etc/ld.so.cache")(Sides(base=b"", versions=versions, beside=[conf, conf]))
+        assert parse_cache(merged) == (order, b"ld")

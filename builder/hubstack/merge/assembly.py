@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
+from hubstack.merge import npm, python, r
+from hubstack.merge.abridged import whole
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.debian import breaches
@@ -21,7 +23,6 @@ from hubstack.merge.interest import TRIGGERS, Interest, diverted, interests
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.noise import is_noise
 from hubstack.merge.owner import strangers
-from hubstack.merge.python import clashes, stale
 from hubstack.merge.three_way import Part, merge
 from hubstack.oci import Descriptor
 from hubstack.reference import Digest, Fingerprint
@@ -234,7 +235,7 @@ def plain(entry: Entry) -> Entry:
 
 
 def _can_write(tree: Index, path: str, entry: Entry) -> bool:
-    return entry.kind is not Kind.DEVICE and (entry.kind is not Kind.FILE or path in tree.contents)
+    return entry.kind is not Kind.DEVICE and (entry.kind is not Kind.FILE or whole(path, tree, {}) is not None)
 
 
 def _indexes(parts: Sequence[Part]) -> Mapping[str, Index]:
@@ -250,8 +251,10 @@ def between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]
     indexes = _indexes(parts)
     return [
         *diverted(base, indexes),
-        *clashes(base, indexes),
-        *stale(base, indexes),
+        *python.clashes(base, indexes, merged),
+        *python.stale(base, indexes),
+        *r.clashes(base, indexes, merged),
+        *npm.clashes(base, indexes),
         *strangers(base, indexes),
         *_breaches(base, parts, merged),
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hubstack.merge.conflict import Conflict
+from hubstack.merge.conflict import Cause, Conflict
 
 _SETS = ("ExposedPorts", "Volumes")
 _SINGLE = ("User", "WorkingDir", "Entrypoint", "Cmd", "Shell", "Healthcheck", "StopSignal", "ArgsEscaped", "OnBuild")
@@ -75,7 +75,7 @@ def _mixed(base: Mapping[str, Any], parts: Sequence[tuple[str, Mapping[str, Any]
     if not starts or not runs or starts == runs:
         return []
     what = f"set Entrypoint ({', '.join(starts)}) and Cmd ({', '.join(runs)}), which belong together"
-    return [Conflict(parts=tuple(dict.fromkeys((*starts, *runs))), path="", what=what)]
+    return [Conflict(parts=tuple(dict.fromkeys((*starts, *runs))), path="", what=what, cause=Cause.CONFIG)]
 
 
 def _one(what: str, was: Any, values: Sequence[tuple[str, Any]], conflicts: list[Conflict]) -> Any:
@@ -84,7 +84,7 @@ def _one(what: str, was: Any, values: Sequence[tuple[str, Any]], conflicts: list
     if len(wanted) > 1:
         said = " and ".join(repr(value) for value in wanted)
         parts = tuple(dict.fromkeys(part for part, _ in changed))
-        conflicts.append(Conflict(parts=parts, path="", what=f"set {what} to {said}"))
+        conflicts.append(Conflict(parts=parts, path="", what=f"set {what} to {said}", cause=Cause.CONFIG))
     return wanted[0] if wanted else was
 
 

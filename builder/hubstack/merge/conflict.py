@@ -1,11 +1,45 @@
-"""What can't be merged, and who is to do what about it."""
+"""What can't be merged, whose it is, and who is to do what about it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os.path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import groupby
 
 from hubstack.errors import HubstackError
+
+
+class Cause(StrEnum):
+    """What a conflict comes from. It decides what can be done about it."""
+
+    PATH = "path"  # parts want different things of it, and any one of them would do
+    DATABASE = "database"  # they say different things in a file that is true only in whole
+    VERSION = "version"  # one package, two versions
+    RELATION = "relation"  # what a package requires or excludes
+    ID = "id"
+    INTEREST = "interest"  # one part's packages would have acted on another's files
+    CONFIG = "config"
+    OTHER = "other"
+
+
+_LINE = (
+    "build one on the other (name both in a stack that is a chain; `after:` in a layer.yaml says which stands above)"
+)
+_APART = "say in one's layer.yaml that it `conflicts:` with the other"
+_SHARED = "a layer that both require"
+REMEDIES = {
+    Cause.PATH: f"Move it into {_SHARED}, {_LINE}, or say in the stack whose stands: `resolve: {{/{{path}}: LAYER}}`.",
+    Cause.DATABASE: f"Move what says it into {_SHARED}, or {_LINE}.",
+    Cause.VERSION: f"Install it in {_SHARED}, or bring both to one version (`hubstack update` locks one), or {_APART}.",
+    Cause.RELATION: f"Install what is required in {_SHARED}, or bring it to a version that fits all, or {_APART}.",
+    Cause.ID: f"Make the account in {_SHARED}, or give each name an id of its own, the same in every layer.",
+    Cause.INTEREST: f"Install the package that acts in {_SHARED}, or {_LINE}.",
+    Cause.CONFIG: f"Set it in {_SHARED}, or in one of them only.",
+    Cause.OTHER: f"Change what the layers say, or {_LINE}, or {_APART}.",
+}
+_SHOWN = 3  # paths of one kind; of more, the folder and their number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,9 +49,15 @@ class Conflict:
     parts: tuple[str, ...]
     path: str
     what: str
+    cause: Cause = Cause.OTHER
 
     def __str__(self) -> str:
         return f"{' and '.join(self.parts)}: {f'/{self.path} ' if self.path else ''}{self.what}"
+
+    @property
+    def remedy(self) -> str:
+        """What would help, each way a whole one."""
+        return REMEDIES[self.cause].replace("{path}", self.path)
 
 
 def first_line(fault: HubstackError) -> str:
@@ -28,13 +68,34 @@ def first_line(fault: HubstackError) -> str:
 
 
 class MergeConflict(HubstackError):
-    """Layers that can't be put together without building one on the other. ``conflicts`` are all of them."""
+    """Layers that can't be put together as they are. ``conflicts`` are all of them, the message has those that tell."""
 
     def __init__(self, conflicts: Sequence[Conflict]) -> None:
-        shown = "\n".join(f"  {conflict}" for conflict in conflicts)
         names = sorted({name for conflict in conflicts for name in conflict.parts})
-        super().__init__(
-            f"{', '.join(names)} can't be merged:\n{shown}",
-            hint="Build them in one line: name them in a stack. `after:` in a layer.yaml says which stands above.",
-        )
+        shown = "\n".join(f"  {line}" for line in _lines(conflicts))
+        super().__init__(f"{', '.join(names)} can't be merged:\n{shown}")
         self.conflicts = tuple(conflicts)
+
+
+def _lines(conflicts: Iterable[Conflict]) -> Iterator[str]:
+    """Each as `who: what. How to mend.`; what is mended alike has its remedy on the last line only."""
+
+    def kind(one: Conflict) -> tuple[tuple[str, ...], Cause]:
+        return one.parts, one.cause
+
+    for _, alike in groupby(sorted(set(conflicts), key=lambda one: (*kind(one), one.what, one.path)), key=kind):
+        *most, last = _fewer([*alike])
+        yield from (f"{one}." for one in most)
+        yield f"{last}. {last.remedy}"
+
+
+def _fewer(alike: Sequence[Conflict]) -> Iterator[Conflict]:
+    """Of many paths of which the same is to be said, the folder in which they are."""
+    for what, group in groupby(alike, key=lambda one: one.what):
+        same = [*group]
+        if len(same) <= _SHOWN:
+            yield from same
+            continue
+        folder = os.path.commonpath([f"/{one.path}" for one in same]).lstrip("/")
+        first = same[0].path
+        yield replace(same[0], path=folder, what=f"has {len(same)} paths of which each {what}, /{first} the first")

@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Mapping
 
+from hubstack.merge.abridged import whole
 from hubstack.merge.entry import Entry, Index, Kind
 from hubstack.merge.tar import compress
 
@@ -23,7 +24,8 @@ def write_layer(written: Mapping[str, Entry], tree: Index, *, mtime: int) -> tup
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path, entry in sorted(wanted.items()):
-            content = tree.contents[path] if entry.kind is Kind.FILE else b""
+            content = whole(path, tree, {}) if entry.kind is Kind.FILE else b""
+            assert content is not None  # who calls has looked
             tar.addfile(_header(path, entry, len(content), mtime), io.BytesIO(content))
     return buffer.getvalue(), compress(buffer.getvalue())
 

@@ -21,7 +21,10 @@ NOISE = {
     r"var/lib/ucf/(hashfile|registry)\.[0-9]": "copies of the file before",
     r"var/lib/dpkg/(lock|lock-frontend|triggers/Lock|triggers/Unincorp)": "nothing is waiting in an image",
     r"etc/(passwd|group|shadow|gshadow|subuid|subgid)-": "copies of the file before",
+    r"usr/share/info/dir\.old": "a copy of the file before",
     r"etc/\.pwd\.lock": "empty",
+    r".*\.dist-info/INSTALLER": "who has installed a distribution: pip only shows it",
+    r"(.*/)?node_modules/\.package-lock\.json": "npm looks into the folders where its copy of the tree lacks one",
     _ICONS: "GTK looks into the folders where it has no cache",
 }
 _NOISE = re.compile("|".join(f"(?:{pattern})" for pattern in NOISE))

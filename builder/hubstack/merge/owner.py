@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from hubstack.merge.conflict import Conflict
+from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Index, Kind
 from hubstack.merge.mergers.side import text
 
@@ -24,7 +24,7 @@ def strangers(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
                 for other in parts:
                     if number in owned[other] and names[other].get(number) != given[number]:
                         what = f"has the {word} id {number}, which {part} gives to {given[number]}"
-                        yield Conflict(parts=(other, part), path=owned[other][number], what=what)
+                        yield Conflict(parts=(other, part), path=owned[other][number], what=what, cause=Cause.ID)
 
 
 def _names(content: bytes) -> dict[int, str]:

@@ -1,34 +1,108 @@
 """Python distributions that stand beside each other though no path of theirs is the same.
 
-Each folder ``NAME-VERSION.dist-info`` is one (PyPA's "Recording installed projects"; names normalised as PEP 503 says).
+Each folder ``NAME-VERSION.dist-info`` is one (PyPA's "Recording installed projects"; names normalised as PEP 503 says). What
+they require is in their METADATA ("Core metadata specifications"; PEP 508 for markers and extras).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from hubstack.merge.conflict import Conflict
+from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Index, Kind
+from hubstack.merge.library import Package, breaches, two_versions
+from hubstack.merge.mergers.side import text
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 _BYTECODE = re.compile(r"(?P<folder>(?:.*/)?)__pycache__/(?P<name>[^/]+?)\.[^./]+(?:\.opt-\d)?\.pyc")
-_METADATA = re.compile(r"(?P<site>.*)/(?P<name>[^/]+)-(?P<version>[^/-]+)\.dist-info/METADATA")
+_METADATA = re.compile(
+    r"(?P<site>.*)/(?P<name>[^/]+?)-(?P<version>[^/-]+)(?:-py[^/]*)?\.(?:dist-info/METADATA|egg-info/PKG-INFO)"
+)
+_EXTRA = re.compile(r";.*\bextra\s*==")
+_VERSION = re.compile(r".*/python(?P<version>3\.\d+)/.*")
 
 
-def clashes(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
-    """Two versions of one distribution in one folder."""
-    found: dict[tuple[str, str], tuple[str, str]] = {}  # (folder, name) → (version, part)
-    for part, index in parts.items():
-        for path, entry in index.entries.items():
-            if not path.endswith("METADATA") or (match := _METADATA.fullmatch(path)) is None:
+def clashes(base: Index, parts: Mapping[str, Index], merged: Index) -> Iterator[Conflict]:
+    """Two versions of one distribution in one folder, and what one requires of another that is there in no fit version."""
+    yield from two_versions(parts, base, _distribution)
+    yield from breaches(base, parts, merged, _distribution, _unmet)
+
+
+def _distribution(path: str, content: bytes) -> Package | None:
+    match = _METADATA.fullmatch(path) if path.endswith(("METADATA", "PKG-INFO")) else None
+    if match is None:
+        return None
+    lines = (line.partition(":") for line in text(content).splitlines())
+    requires = tuple(value.strip() for field, _, value in lines if field == "Requires-Dist")
+    return Package(folder=match["site"], name=_normal(match["name"]), version=match["version"], requires=requires)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _unmet(site: str, distributions: Mapping[str, Package]) -> Iterator[tuple[str, str]]:
+    """As `pip check` finds them, and with the extras that distributions ask of each other."""
+    environment = _environment(site)
+    todo = [(name, "") for name in sorted(distributions)]
+    seen = set(todo)
+    while todo:
+        name, extra = todo.pop()
+        for said in distributions[name].requires:
+            if _is_optional(said) if not extra else "extra" not in said:
                 continue
-            if entry.kind is Kind.WHITEOUT or base.entries.get(path) == entry:
+            required = _requirement(said)
+            if required is None:
                 continue
-            name = re.sub(r"[-_.]+", "-", match["name"]).lower()
-            version, other = found.setdefault((match["site"], name), (match["version"], part))
-            if version != match["version"]:
-                what = f"has {name} {version} of {other} and {match['version']} of {part}"
-                yield Conflict(parts=(other, part), path=match["site"], what=what)
+            if required.marker is not None and not required.marker.evaluate({**environment, "extra": extra}):
+                continue
+            other = distributions.get(_normal(required.name))
+            if other is None or not required.specifier.contains(other.version, prereleases=True):
+                yield name, said
+                continue
+            more = {(other.name, one) for one in required.extras} - seen
+            todo += sorted(more)
+            seen |= more
+
+
+def _is_optional(said: str) -> bool:
+    """Whether it is for an extra only. Most are, and needn't be parsed."""
+    return _EXTRA.search(said) is not None and " or " not in said
+
+
+@lru_cache(maxsize=10_000)
+def _requirement(said: str) -> Requirement | None:
+    """None for what can't be read: no reason to refuse."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        return Requirement(said)
+    except InvalidRequirement:
+        return None
+
+
+def _environment(site: str) -> dict[str, str]:
+    """What markers ask for, of an image for Linux. Where the folder doesn't say which Python it is, parts are asked alike."""
+    match = _VERSION.fullmatch(f"{site}/")
+    version = match["version"] if match is not None else "3.13"
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{version}.0",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": f"{version}.0",
+        "python_version": version,
+        "sys_platform": "linux",
+    }
 
 
 def stale(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
@@ -48,4 +122,4 @@ def _foreign(module: str, part: str, base: Index, parts: Mapping[str, Index]) ->
     for other, index in parts.items():
         if index.entries.get(module, was) not in (was, compiled):
             what = f"is of {other}, and its bytecode of {part}, which has another"
-            yield Conflict(parts=(other, part), path=module, what=what)
+            yield Conflict(parts=(other, part), path=module, what=what, cause=Cause.VERSION)

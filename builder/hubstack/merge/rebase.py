@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from hubstack.merge.abridged import whole
 from hubstack.merge.assembly import Assembled, Built, Workshop, between, plain
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict
@@ -104,7 +105,7 @@ def _written(own: Index, now: Index, tree: Index, merged: Mapping[str, Entry]) -
 
 def _lost(tree: Index, written: Mapping[str, Entry], parts: list[Part]) -> Iterator[Conflict]:
     for path, entry in written.items():
-        if entry.kind is Kind.DEVICE or (entry.kind is Kind.FILE and path not in tree.contents):
+        if entry.kind is Kind.DEVICE or (entry.kind is Kind.FILE and whole(path, tree, {}) is None):
             what = "is changed below and written again, unchanged, above"
             yield Conflict(parts=tuple(part.name for part in parts), path=path, what=what)
 

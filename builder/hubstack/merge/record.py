@@ -14,7 +14,7 @@ from hubstack.oci import Descriptor
 from hubstack.reference import Digest, Fingerprint
 
 MEDIA_TYPE = "application/vnd.hubstack.index.v1+json"
-FORMAT = 4  # raised when an index of the same blobs says something else, or keeps other contents
+FORMAT = 5  # raised when an index of the same blobs says something else, or keeps other contents
 
 
 def built_json(built: Built) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO
 
 from hubstack.errors import EngineError
+from hubstack.merge.abridged import abridge
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind
 
 BLOCK = 512
@@ -25,7 +26,7 @@ _XATTR = "SCHILY.xattr."
 
 
 def read_blob(blob: IO[bytes], keep: Callable[[str], bool]) -> Index:
-    """The index of a gzipped or plain tar. ``keep`` says of which paths the content is wanted.
+    """The index of a gzipped or plain tar. ``keep`` says of which paths the content is wanted; of some it is abridged.
 
     Raises EngineError for what is no such tar.
     """
@@ -175,8 +176,9 @@ class _Layer:
     def _read(self, path: str, size: int) -> str:
         """Take in a file's content; its sha256."""
         if self.keep(path):
-            self.contents[path] = self._padded(size)
-            return hashlib.sha256(self.contents[path]).hexdigest()
+            content = self._padded(size)
+            self.contents[path] = abridge(path, content)
+            return hashlib.sha256(content).hexdigest()
         seen = hashlib.sha256()
         for piece in self.stream.pieces(size):
             seen.update(piece)

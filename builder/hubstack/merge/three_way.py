@@ -11,9 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hubstack.merge.conflict import Conflict
+from hubstack.merge.abridged import whole
+from hubstack.merge.alternative import Tree, is_group, link_of, links_of, relink, wanted_links
+from hubstack.merge.behind import behind
+from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, folders, hides
-from hubstack.merge.mergers import EXTENDED_STATES, STATUS, Clash, Merger, Sides, find_merger
+from hubstack.merge.mergers import EXTENDED_STATES, STATUS, Clash, Merger, Sides, find_merger, is_database
+from hubstack.merge.mergers.alternative import chosen_by_name, merge_alternatives, parse_group
 from hubstack.merge.mergers.dpkg import merge_extended_states
 from hubstack.merge.noise import is_icon_cache, is_noise
 
@@ -37,15 +41,20 @@ class Merged:
     conflicts: Sequence[Conflict]
 
 
-def merge(base: Index, parts: Sequence[Part]) -> Merged:
-    """``parts`` in stacking order, lowest first; the result depends on their order only in what ``written`` repeats."""
-    return _Merge(base, parts).result()
+def merge(base: Index, parts: Sequence[Part], resolve: Mapping[str, str] | None = None) -> Merged:
+    """``parts`` in stacking order, lowest first; the result depends on their order only in what ``written`` repeats.
+
+    ``resolve`` is a person's word where parts conflict: path → the layer whose version stands.
+    """
+    chosen = {path.strip("/"): layer for path, layer in (resolve or {}).items()}
+    return _Merge(base, parts, chosen).result()
 
 
 @dataclass
 class _Merge:
     base: Index
     parts: Sequence[Part]
+    resolve: Mapping[str, str]
     entries: dict[str, Entry] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     written: dict[str, Entry] = field(default_factory=dict)
@@ -55,14 +64,17 @@ class _Merge:
         for part in self.parts:
             self.entries |= part.index.entries
             self.contents |= part.index.contents
-        for path, users in sorted(self._shared().items()):
-            self._settle(path, users)
+        shared = self._shared()
+        groups = {path: changed for path in shared if is_group(path) and len(changed := self._changed(path)) > 1}
+        links = {path: self._links(path, changed) for path, changed in groups.items()}
+        owned = {link for some in links.values() for link in some if self._is_link(link)}
+        for path in sorted(shared.keys() - owned):
+            self._settle(path, shared[path])
+        for path, changed in sorted(groups.items()):
+            self._relink(path, changed, links[path])
         self._merge_extended_states()
         self._drop_icon_caches()
         self.conflicts += [*self._buried(), *self._astray()]
-        for path in self.written.keys() & self.contents.keys():
-            if self.written[path].kind is not Kind.FILE:
-                del self.contents[path]
         return Merged(
             index=Index(entries=self.entries, contents=self.contents), written=self.written, conflicts=self.conflicts
         )
@@ -76,6 +88,41 @@ class _Merge:
                 shared[path] = [*(shared[path] or [seen[path]]), part]
             seen |= dict.fromkeys(part.index.entries.keys() - seen.keys(), part)
         return shared
+
+    def _changed(self, path: str) -> list[Part]:
+        was = self.base.entries.get(path)
+        return [part for part in self.parts if part.index.entries.get(path, was) != was]
+
+    @property
+    def _tree(self) -> Tree:
+        return Tree(base=self.base.entries, above=self.entries)
+
+    def _links(self, group: str, changed: Sequence[Part]) -> list[str]:
+        """The links of a group of alternatives that several parts have changed."""
+        contents = [index.contents.get(group, b"") for index in (self.base, *(part.index for part in changed))]
+        return sorted({self._tree.place(link) for link in links_of(group, contents)})
+
+    def _is_link(self, path: str) -> bool:
+        said = [index.entries[path] for index in (self.base, *self._indexes) if path in index.entries]
+        return all(entry.kind in {Kind.LINK, Kind.WHITEOUT} for entry in said)
+
+    @property
+    def _indexes(self) -> list[Index]:
+        return [part.index for part in self.parts]
+
+    def _relink(self, group: str, changed: Sequence[Part], owned: Sequence[str]) -> None:
+        """Where the links of a merged group lead, now that it is known which files there are."""
+        if any(part.index.entries[group].kind is not Kind.FILE for part in changed):
+            return  # the group is gone, or a conflict
+        sides = self._sides(group, changed)
+        try:
+            merged, file = parse_group(merge_alternatives(sides)), chosen_by_name(sides)
+        except Clash as clash:
+            if not any(one.path == group for one in self.conflicts):
+                self._clash(group, changed, clash)
+            return
+        file = file or merged.best(sides.pointed)
+        relink(owned, wanted_links(group, merged, file, self._tree), self._tree, self._put)
 
     def _settle(self, path: str, users: Sequence[Part]) -> None:
         was = self.base.entries.get(path)
@@ -101,6 +148,8 @@ class _Merge:
         for name in ("mode", "uid", "gid", "xattrs"):
             values = {getattr(one, name) for one in wanted} - {getattr(merged, name)}
             if len(values) > 1:
+                if self._resolved(path):
+                    return self.entries[path]
                 self._refuse(path, changed, f"is a folder whose {name} they set differently")
             for value in values:
                 merged = replace(merged, **{name: value})
@@ -132,8 +181,7 @@ class _Merge:
         try:
             content = merger(self._sides(path, changed))
         except Clash as clash:
-            parts = [changed[number] for number in clash.versions] if clash.versions else changed
-            self._refuse(path, parts, str(clash))
+            self._clash(path, changed, clash)
             return
         owners = {(one.mode, one.uid, one.gid, one.xattrs) for one in entries}
         was = self.base.entries.get(path)
@@ -147,10 +195,24 @@ class _Merge:
 
     def _sides(self, path: str, changed: Sequence[Part]) -> Sides:
         return Sides(
-            base=self.base.contents.get(path, b""),
-            versions=[part.index.contents.get(path, self.base.contents.get(path, b"")) for part in changed],
+            base=whole(path, self.base, {}) or b"",
+            versions=[self._version(path, part) for part in changed],
             beside=[{**self.base.contents, **part.index.contents} for part in changed],
+            pointed=self._pointed(path, changed) if is_group(path) else (),
         )
+
+    def _version(self, path: str, part: Part) -> bytes:
+        if path not in part.index.entries:
+            return self.base.contents.get(path, b"")
+        content = whole(path, part.index, self.base.entries)
+        if content is None:
+            raise Clash("can't be read from what its index keeps")
+        return content
+
+    def _pointed(self, group: str, changed: Sequence[Part]) -> Sequence[str]:
+        link, was = link_of(group), self.base.entries
+        found = (was.get(link), *(part.index.entries.get(link, was.get(link)) for part in changed))
+        return ["" if entry is None else entry.content for entry in found]
 
     def _restore(self, path: str, changed: Sequence[Part]) -> None:
         """One version is wanted, but a part above only repeats what the base has. Whoever writes it needs its content."""
@@ -158,11 +220,37 @@ class _Merge:
 
     def _put(self, path: str, entry: Entry, content: bytes | None = None) -> None:
         self.entries[path] = self.written[path] = entry
+        self.contents.pop(path, None)
         if content is not None:
             self.contents[path] = content
 
-    def _refuse(self, path: str, parts: Iterable[Part], what: str) -> None:
-        self.conflicts.append(Conflict(parts=tuple(sorted(part.name for part in parts)), path=path, what=what))
+    def _clash(self, path: str, changed: Sequence[Part], clash: Clash) -> None:
+        parts = [changed[number] for number in clash.versions] if clash.versions else changed
+        cause = Cause.DATABASE if clash.cause is Cause.PATH and is_database(path) else clash.cause
+        self._refuse(path, parts, clash.sentence([part.name for part in parts]), cause)
+
+    def _refuse(self, path: str, parts: Sequence[Part], what: str, cause: Cause = Cause.PATH) -> None:
+        if cause is Cause.PATH and self._resolved(path):
+            return
+        if path in self.resolve:
+            reason = (
+                "one part's version of it isn't true of all" if cause is not Cause.PATH else "that has no such path"
+            )
+            what += f" (it can't be resolved by {self.resolve[path]}: {reason})"
+        elif cause is Cause.PATH and (
+            owners := dict.fromkeys(filter(None, (behind(path, part.index) for part in parts)))
+        ):
+            what += f" ({', '.join(owners)})"
+        names = tuple(sorted(part.name for part in parts))
+        self.conflicts.append(Conflict(parts=names, path=path, what=what, cause=cause))
+
+    def _resolved(self, path: str) -> bool:
+        """Whether a person has said whose version stands; then it does. Its content may be in that part's blobs only."""
+        layer = self.resolve.get(path)
+        part = next((p for p in self.parts if path in p.index.entries and layer in p.name.split("+")), None)
+        if part is not None:
+            self._put(path, part.index.entries[path], part.index.contents.get(path))
+        return part is not None
 
     def _buried(self) -> Iterator[Conflict]:
         """What one part puts into a folder that another has removed, or made into something else."""
@@ -173,7 +261,7 @@ class _Merge:
                     continue
                 if (other := self._inside(path, part)) is not None and not is_noise(path):
                     what = "is a folder in which the one has files, and the other has removed or replaced it"
-                    yield Conflict(parts=(other.name, part.name), path=path, what=what)
+                    yield Conflict(parts=(other.name, part.name), path=path, what=what, cause=Cause.DATABASE)
 
     def _astray(self) -> Iterator[Conflict]:
         """An entry below what is a link in the base would put a folder in the link's place: /bin gone, say."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
+from hubstack.merge.conflict import Cause
 from hubstack.merge.mergers.side import Clash, Sides, raw, text, three_way
 
 _MEMBERS = {"group": (3,), "gshadow": (2, 3)}  # the fields that are lists of names
@@ -44,7 +45,7 @@ def _settle(
 ) -> tuple[str, ...] | None:
     there = [line for _, line in changed if line is not None]
     if len(there) < len(changed) or len({len(line) for line in there}) > 1:
-        raise Clash(f"says different things of {name}", [number for number, _ in changed])
+        raise Clash(f"says different things of {name}", [number for number, _ in changed], cause=Cause.DATABASE)
     fields = []
     for number in range(len(there[0])):
         before = was[number] if was is not None and number < len(was) else None
@@ -54,7 +55,8 @@ def _settle(
         elif number == _CHANGED.get(table):
             values = [max((line[number] for line in there), key=lambda day: int(day or 0))]
         if len(values) > 1:
-            raise Clash(f"says {' and '.join(map(repr, values))} of {name}", [number for number, _ in changed])
+            said = [repr(line[number]) for line in there]
+            raise Clash(f"says different things of {name}", [part for part, _ in changed], said, Cause.DATABASE)
         fields.append(values[0])
     return tuple(fields)
 
@@ -76,8 +78,9 @@ def _check_ids(
         other = owners.setdefault(line[field], name)
         if other != name:
             parts = [number for number, version in enumerate(versions) if name in version or other in version]
+            said = [" and ".join(sorted({name, other} & versions[number].keys())) for number in parts]
             what = "user" if table == "passwd" else "group"
-            raise Clash(f"gives the {what} id {line[field]} to {other} and to {name}", parts)
+            raise Clash(f"gives the {what} id {line[field]} to two names", parts, said, Cause.ID)
 
 
 def _check_ranges(
@@ -88,4 +91,4 @@ def _check_ranges(
     for (first, count, line), (start, _, other) in pairwise(ranges):
         if start < first + count and not (line in base and other in base):
             parts = [number for number, version in enumerate(versions) if line in version or other in version]
-            raise Clash(f"gives ids of {line} to {other}, too", parts)
+            raise Clash(f"gives ids of {line} to {other}, too", parts, cause=Cause.ID)

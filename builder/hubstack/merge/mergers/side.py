@@ -6,6 +6,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
+from hubstack.merge.conflict import Cause
+
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
@@ -14,20 +16,36 @@ Item = TypeVar("Item")
 class Sides:
     """One file: in the base (empty where it has none), and in each part that has changed it.
 
-    ``beside`` holds for each of these parts every content that its index keeps, by path.
+    ``beside`` holds for each of these parts every content that its index keeps, by path. ``pointed`` is, of a group of
+    alternatives, where its link in /etc/alternatives leads: in the base ("" where there is none), then in each part.
     """
 
     base: bytes
     versions: Sequence[bytes]
     beside: Sequence[Mapping[str, bytes]] = field(default_factory=tuple)
+    pointed: Sequence[str] = ()
 
 
 class Clash(Exception):
-    """Parts want different things. ``versions`` are those of ``Sides`` that do; empty: all."""
+    """Parts want different things. ``versions`` are the numbers of those of ``Sides`` that do; empty: all. ``said`` is what
+    each of them says.
+    """
 
-    def __init__(self, what: str, versions: Sequence[int] = ()) -> None:
+    def __init__(
+        self, what: str, versions: Sequence[int] = (), said: Sequence[str] = (), cause: Cause = Cause.PATH
+    ) -> None:
         super().__init__(what)
-        self.versions = tuple(versions)
+        self.what, self.versions, self.said, self.cause = what, tuple(versions), tuple(said), cause
+
+    def __str__(self) -> str:
+        return self.sentence([])
+
+    def sentence(self, names: Sequence[str]) -> str:
+        """With the ``names`` of the parts that ``versions`` are, where they are known."""
+        said = self.said
+        if said and names:
+            said = tuple(f"{one} in {name}" for one, name in zip(said, names, strict=True))
+        return f"{self.what}: {' and '.join(said)}" if said else self.what
 
 
 Merger: TypeAlias = Callable[[Sides], bytes]

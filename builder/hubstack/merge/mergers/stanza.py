@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from hubstack.merge.conflict import Cause
 from hubstack.merge.mergers.side import Clash, Sides, raw, text, three_way
 
 Stanza: TypeAlias = Mapping[str, str]  # field → value, continuation lines included
@@ -41,15 +42,28 @@ def merge_fields(
     """
     there = [(number, stanza) for number, stanza in changed if stanza is not None]
     if len(there) < len(changed):
-        raise Clash(f"{what}: one has removed it, another changed it", [number for number, _ in changed])
+        said = [_version(stanza) if stanza else "removed" for _, stanza in changed]
+        raise Clash(f"has {what} changed by one and removed by another", _numbers(changed), said, Cause.VERSION)
 
     def settle(field: str, old: str | None, values: Sequence[tuple[int, str | None]]) -> str | None:
         if field in joined:
             return _join(old, [value for _, value in values], joined[field])
-        said = " and ".join(sorted({repr((value or "").strip()) for _, value in values}))
-        raise Clash(f"{what}: {field} is {said}", [there[number][0] for number, _ in values])
+        numbers = [there[number][0] for number, _ in values]
+        said = [" ".join((value or "nothing").split()) for _, value in values]
+        if len({_version(stanza) for _, stanza in there}) > 1:
+            said, numbers = [_version(stanza) for _, stanza in there], _numbers(there)
+            raise Clash(f"has different versions of {what}", numbers, said, Cause.VERSION)
+        raise Clash(f"says different things of {what} in the field {field}", numbers, said, Cause.DATABASE)
 
     return three_way(was or {}, [stanza for _, stanza in there], settle)
+
+
+def _version(stanza: Stanza) -> str:
+    return stanza.get("Version", "changed").strip()
+
+
+def _numbers(changed: Sequence[tuple[int, Stanza | None]]) -> list[int]:
+    return [number for number, _ in changed]
 
 
 def _join(old: str | None, values: Sequence[str | None], separator: str) -> str:
@@ -66,10 +80,23 @@ def by_key(content: bytes, *fields: str) -> dict[tuple[str, ...], Stanza]:
 
 
 def merge_stanzas(sides: Sides, *fields: str, joined: Mapping[str, str]) -> bytes:
-    """Stanzas that ``fields`` name together; sorted by these, so that the order of the parts doesn't show."""
-    merged = three_way(
-        by_key(sides.base, *fields),
-        [by_key(version, *fields) for version in sides.versions],
-        lambda key, was, changed: merge_fields(" ".join(filter(None, key)), was, changed, joined),
-    )
+    """Stanzas that ``fields`` name together; sorted by these, so that the order of the parts doesn't show.
+
+    Raises the first Clash, with the names of all others.
+    """
+    clashes: dict[str, Clash] = {}
+
+    def settle(key: tuple[str, ...], was: Stanza | None, changed: Sequence[tuple[int, Stanza | None]]) -> Stanza | None:
+        try:
+            return merge_fields(key[0], was, changed, joined)
+        except Clash as clash:
+            clashes[key[0]] = clash
+            return None
+
+    base, *versions = (by_key(one, *fields) for one in (sides.base, *sides.versions))
+    merged = three_way(base, versions, settle)
+    if clashes:
+        (_, first), *more = sorted(clashes.items())
+        also = f" (and so it is with {', '.join(name for name, _ in more)})" if more else ""
+        raise Clash(first.what + also, first.versions, first.said, first.cause)
     return render_stanzas([merged[key] for key in sorted(merged)])

@@ -1,0 +1,82 @@
+"""Packages of languages: of one name there is one version in a folder, and each has what it requires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from hubstack.merge.conflict import Cause, Conflict
+from hubstack.merge.entry import Index, folders, hides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """``folder`` is where packages stand beside each other; ``requires`` is in the language's own form."""
+
+    folder: str
+    name: str
+    version: str
+    requires: tuple[str, ...] = ()
+
+
+Reader = Callable[[str, bytes], Package | None]
+"""(path, content) → the package that the file describes; None for any other file."""
+
+
+def packages(index: Index, read: Reader) -> dict[tuple[str, str], Package]:
+    """(folder, name) → the package, of what an index itself says."""
+    found = (read(path, content) for path, content in index.contents.items() if path in index.entries)
+    return {(one.folder, one.name): one for one in found if one is not None}
+
+
+def standing(base: Index, above: Index, read: Reader) -> dict[tuple[str, str], Package]:
+    """The same, with what is left of the base's."""
+    left = {
+        path: content
+        for path, content in base.contents.items()
+        if path not in above.entries and not any(_hidden(folder, above) for folder in folders(path))
+    }
+    return packages(Index(entries=base.entries, contents=left), read) | packages(above, read)
+
+
+def _hidden(folder: str, above: Index) -> bool:
+    entry = above.entries.get(folder)
+    return entry is not None and hides(entry)
+
+
+def two_versions(parts: Mapping[str, Index], base: Index, read: Reader) -> Iterator[Conflict]:
+    """What two parts have put into one folder under one name."""
+    seen: dict[tuple[str, str], tuple[str, str]] = {}  # (folder, name) → (version, part)
+    for part, index in parts.items():
+        own = {path: one for path, one in index.contents.items() if index.entries[path] != base.entries.get(path)}
+        for key, package in sorted(packages(Index(entries=index.entries, contents=own), read).items()):
+            version, other = seen.setdefault(key, (package.version, part))
+            if version != package.version:
+                what = f"has {package.name} {version} of {other} and {package.version} of {part}"
+                yield Conflict(parts=(other, part), path=package.folder, what=what, cause=Cause.VERSION)
+
+
+Unmet = Callable[[str, Mapping[str, Package]], Iterator[tuple[str, str]]]
+"""(folder, name → package) → (name, requirement that nothing there meets)."""
+
+
+def breaches(base: Index, parts: Mapping[str, Index], merged: Index, read: Reader, unmet: Unmet) -> Iterator[Conflict]:
+    """Requirements that hold in each part and not in all together, in folders into which several have put something."""
+    had = packages(base, read)
+    have = {part: standing(base, index, read) for part, index in parts.items()}
+    changed = {part: {key for key in had.keys() | own if had.get(key) != own.get(key)} for part, own in have.items()}
+    together = standing(base, merged, read)
+    for folder in sorted({key[0] for keys in changed.values() for key in keys}):
+        if sum(any(key[0] == folder for key in keys) for keys in changed.values()) < 2:
+            continue
+        inside = _inside(together, folder)
+        for name, requirement in unmet(folder, inside):
+            if not any((name, requirement) in {*unmet(folder, _inside(own, folder))} for own in have.values()):
+                package = inside[name]
+                who = tuple(sorted(part for part, keys in changed.items() if any(key[0] == folder for key in keys)))
+                what = f"has {name} {package.version}, which requires {requirement}, and that does not hold in all together"
+                yield Conflict(parts=who, path=folder, what=what, cause=Cause.RELATION)
+
+
+def _inside(found: Mapping[tuple[str, str], Package], folder: str) -> dict[str, Package]:
+    return {name: package for (where, name), package in found.items() if where == folder}
