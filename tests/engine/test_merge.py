@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -88,6 +89,54 @@ def test_what_packages_have_to_be_told_of_each_other_is_settled(merged: Work) ->
     assert "shared-mime-info of mime has to be told of what type has (/usr/share/mime/packages/hub.xml)" in said
     ref = image(merged, "types", run.digests["types/default"])
     assert "text/x-hub:*.hub" in inside(ref, "cat /usr/share/mime/globs; dpkg --audit").stdout
+
+
+# --- what can't be merged, and its remedies --------------------------------------------------------------------------------
+
+
+def clash(work: Work, *stack: str) -> Work:
+    """Two layers with a file that each has in its own way, and a stack of both."""
+    for name in ("left", "right"):
+        work.write(f"layers/{name}/layer.yaml", f"summary: On the {name}\n")
+        work.write(f"layers/{name}/files/opt/side", f"{name}\n")
+    text = "title: Sides\ndescription: Both\nbase: debian\nlayers: [numbers, left, right]\n"
+    work.write("stacks/sides.yaml", "\n".join((text, *stack)))
+    return work
+
+
+def test_a_conflict_fails_one_image_and_names_remedies_that_work(merged: Work) -> None:
+    clash(merged)
+    failed = merged.build("sides", "small", code=1)
+    (said,) = [one["message"] for one in failed.of("finished") if one["result"] == "failed"]
+    assert "left and right: /opt/side has different contents" in said
+    assert "`resolve: {/opt/side: LAYER}`" in said
+    assert failed.digests["small/default"]
+    clash(merged, "resolve: {/opt/side: {layer: left, reason: It is the older one}}")
+    resolved = merged.build("sides")
+    assert inside(image(merged, "sides", resolved.digests["sides/default"]), "cat /opt/side").stdout == "left\n"
+    clash(merged)
+    merged.edit("layers/right/layer.yaml", "", "after: [left]\n")
+    stacked = merged.build("sides")
+    assert inside(image(merged, "sides", stacked.digests["sides/default"]), "cat /opt/side").stdout == "right\n"
+    assert json.loads(merged.run("plan", "sides", "--json").stdout)["images"][0]["tier"] == "build"
+
+
+def test_a_diversion_is_refused_and_a_layer_built_after_the_other_is_the_remedy(merged: Work) -> None:
+    """vim-runtime diverts vim-tiny's help: dpkg has to rename it as it installs the second of the two."""
+    for name, package in (("small-vim", "vim-tiny"), ("whole-vim", "vim")):
+        merged.write(f"layers/{name}/layer.yaml", f"summary: {package}\n")
+        merged.write(f"layers/{name}/apt.txt", f"{package}\n")
+    merged.write(
+        "stacks/vims.yaml", "title: Vims\ndescription: Both\nbase: debian\nlayers: [numbers, small-vim, whole-vim]\n"
+    )
+    failed = merged.build("vims", code=1)
+    (said,) = [one["message"] for one in failed.of("finished") if one["result"] == "failed"]
+    assert "diverted by vim-runtime of whole-vim" in said
+    assert "`after:`" in said
+    merged.edit("layers/whole-vim/layer.yaml", "", "after: [small-vim]\n")
+    run = merged.build("vims")
+    ref = image(merged, "vims", run.digests["vims/default"])
+    assert "/usr/share/vim/vim91/doc/help.txt.vim-tiny" in inside(ref, "dpkg-divert --list; dpkg --audit").stdout
 
 
 # --- a patched base ------------------------------------------------------------------------------------------------------

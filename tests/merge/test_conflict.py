@@ -43,8 +43,7 @@ def test_a_message_says_who_what_and_how_to_mend_it() -> None:
     assert MergeConflict(found.conflicts).message == (
         "left, right can't be merged:\n"
         "  left and right: /opt/side has different contents. Move it into a layer that both require, build one on the other "
-        "(name both in a stack that is a chain; `after:` in a layer.yaml says which stands above), or say in the stack whose "
-        "stands: `resolve: {/opt/side: LAYER}`."
+        "(`after:` with the other's name in one's layer.yaml), or say in the stack whose stands: `resolve: {/opt/side: LAYER}`."
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
@@ -14,6 +16,7 @@ from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict, MergeConflict
 from hubstack.merge.debian import breaches, compare_versions
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry
+from hubstack.merge.filesystem import write_layer
 from hubstack.merge.interest import TRIGGERS, declared
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.three_way import Merged, Part, merge
@@ -383,12 +386,19 @@ def test_a_folder_that_one_has_made_anew_and_another_has_files_in() -> None:
     assert refused({"d": FOLDER, "d/old": b""}, {"d": anew}, {"d": FOLDER}) == []
 
 
-def test_a_device_that_a_part_above_repeats_is_refused_not_written_as_a_file() -> None:
+def test_a_device_that_a_part_above_repeats_is_written_as_one() -> None:
     was, pipe = Entry(kind=Kind.DEVICE, content="p 0:0"), Entry(kind=Kind.DEVICE, content="p 0:0", mode=0o600)
     below, above = both({"p": was}, {"p": pipe}, {"p": was})
-    said = "a and b: /p is changed by one and written again, unchanged, by another above it"
-    assert (below.conflicts, [str(one) for one in above.conflicts]) == ((), [said])
-    assert (names(below), names(above)) == (("base", "b", "a"), ("base", "a", "b"))
+    assert (below.written, above.written) == ({}, {"p": pipe})
+    tar, _ = write_layer(above.written, above.index, mtime=0)
+    with tarfile.open(fileobj=io.BytesIO(tar)) as file:
+        assert (file.getmember("p").isfifo(), file.getmember("p").mode) == (True, 0o600)
+
+
+def test_what_no_index_keeps_is_named_with_the_node_whose_blobs_have_it() -> None:
+    below, above = both({"f": b"old"}, {"f": file_entry(b"new")}, {"f": file_entry(b"old")})
+    assert below.lost == {}
+    assert [names(above)[above.nodes.index(node)] for node in above.lost.values()] == ["a"]
 
 
 def test_versions_of_debian() -> None:

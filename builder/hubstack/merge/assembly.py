@@ -16,7 +16,7 @@ from typing import Any
 from hubstack.merge import npm, python, r
 from hubstack.merge.abridged import whole
 from hubstack.merge.config import merge_configs
-from hubstack.merge.conflict import Conflict
+from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.debian import breaches
 from hubstack.merge.entry import GONE, Entry, Index, Kind, overlay
 from hubstack.merge.interest import TRIGGERS, Interest, diverted, interests
@@ -58,6 +58,9 @@ class Assembled:
     index: Index
     written: Mapping[str, Entry]
     config: Mapping[str, Any]
+    lost: Mapping[
+        str, Fingerprint
+    ]  # what is to be written of which no index keeps the content → a node whose blobs have it
     conflicts: tuple[Conflict, ...]
     interests: tuple[Interest, ...]
 
@@ -86,13 +89,13 @@ class Workshop:
         state = self._merged(self._sorted(tops), resolve or {})
         order = self.order(state.nodes)
         written = dict(self._written(state, order))
-        lost = [path for path, entry in written.items() if not _can_write(state.tree, path, entry)]
         return Assembled(
             nodes=order,
             index=state.tree,
             written=written,
             config=state.config,
-            conflicts=(*state.conflicts, *(self._lost(path, order) for path in sorted(lost))),
+            lost=find_lost(state.tree, written, {node: self.built[node] for node in order}),
+            conflicts=state.conflicts,
             interests=tuple(dict.fromkeys(state.interests)),
         )
 
@@ -155,7 +158,7 @@ class Workshop:
         common = left.nodes & right.nodes
         base = self._merged(self._sorted(self._highest(common)), {}) if common else _NOTHING
         parts = [self._part(state, common) for state in (left, right)]
-        merged = merge(base.tree, parts)
+        merged = merge(base.tree, parts, resolve)
         config, odd = merge_configs(
             base.config, [(part.name, state.config) for part, state in zip(parts, (left, right), strict=True)]
         )
@@ -220,11 +223,6 @@ class Workshop:
             if not is_noise(path) or wanted is GONE:
                 yield path, plain(wanted)
 
-    def _lost(self, path: str, order: Sequence[Fingerprint]) -> Conflict:
-        names = [self.built[node].name for node in order if path in self.built[node].index.entries]
-        what = "is changed by one and written again, unchanged, by another above it"
-        return Conflict(parts=tuple(names[-2:]), path=path, what=what)
-
 
 _NOTHING = _State(nodes=frozenset(), tree=Index(entries={}), config={})
 
@@ -234,8 +232,15 @@ def plain(entry: Entry) -> Entry:
     return replace(entry, content="") if entry.kind is Kind.DIRECTORY else entry
 
 
-def _can_write(tree: Index, path: str, entry: Entry) -> bool:
-    return entry.kind is not Kind.DEVICE and (entry.kind is not Kind.FILE or whole(path, tree, {}) is not None)
+def find_lost(
+    tree: Index, written: Mapping[str, Entry], nodes: Mapping[Fingerprint, Built]
+) -> Mapping[str, Fingerprint]:
+    """Of what is to be written, what has to be read from a blob. A device has no content, and is one nowhere else."""
+    return {
+        path: next(node for node, one in nodes.items() if plain(one.index.entries.get(path, GONE)) == entry)
+        for path, entry in written.items()
+        if entry.kind is Kind.FILE and whole(path, tree, {}) is None
+    }
 
 
 def _indexes(parts: Sequence[Part]) -> Mapping[str, Index]:
@@ -271,7 +276,7 @@ def _breaches(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflic
     }
     names = tuple(part.name for part in parts)
     return [
-        Conflict(parts=names, path="", what=f"{breach} doesn't hold in both together")
+        Conflict(parts=names, path="", what=f"{breach} doesn't hold in both together", cause=Cause.RELATION)
         for breach in breaches(merged.contents[STATUS])
         if str(breach) not in known
     ]

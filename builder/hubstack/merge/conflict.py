@@ -24,9 +24,7 @@ class Cause(StrEnum):
     OTHER = "other"
 
 
-_LINE = (
-    "build one on the other (name both in a stack that is a chain; `after:` in a layer.yaml says which stands above)"
-)
+_LINE = "build one on the other (`after:` with the other's name in one's layer.yaml)"
 _APART = "say in one's layer.yaml that it `conflicts:` with the other"
 _SHARED = "a layer that both require"
 REMEDIES = {

@@ -10,6 +10,7 @@ from hubstack.merge.abridged import whole
 from hubstack.merge.entry import Entry, Index, Kind
 from hubstack.merge.tar import compress
 
+_DEVICES = {"c": tarfile.CHRTYPE, "b": tarfile.BLKTYPE, "p": tarfile.FIFOTYPE}
 _FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)
 
 
@@ -42,4 +43,8 @@ def _header(path: str, entry: Entry, size: int, mtime: int) -> tarfile.TarInfo:
         header.type = tarfile.DIRTYPE
     elif entry.kind is Kind.LINK:
         header.type, header.linkname, header.mode = tarfile.SYMTYPE, entry.content, 0o777
+    elif entry.kind is Kind.DEVICE:
+        kind, _, numbers = entry.content.partition(" ")
+        major, _, minor = numbers.partition(":")
+        header.type, header.devmajor, header.devminor = _DEVICES[kind], int(major), int(minor)
     return header

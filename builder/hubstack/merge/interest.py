@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
-from hubstack.merge.conflict import Conflict
+from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Index, Kind, folders
 from hubstack.merge.mergers.line import diversions
 from hubstack.model import Layer
@@ -110,7 +110,7 @@ def _diverted(base: Index, parts: Mapping[str, Index], links: Mapping[str, str])
                 if entry is not None and entry != base.entries.get(one):
                     whose = f"{package} of {name}" if package != ":" else name
                     what = f"is in {other}, and diverted by {whose} ({path} to {place})"
-                    yield Conflict(parts=(name, other), path=one, what=what)
+                    yield Conflict(parts=(name, other), path=one, what=what, cause=Cause.INTEREST)
 
 
 def _plugged(host: str, guest: str, places: Mapping[str, Mapping[str, str]]) -> Iterator[Interest]:

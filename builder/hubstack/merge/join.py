@@ -33,6 +33,7 @@ def work_out(
     assembled = Workshop(built=built).assemble(tops, {one.path: one.layer for one in resolve})
     if assembled.conflicts:
         raise MergeConflict(assembled.conflicts)
+    assembled = shelf.restored(assembled, built)
     return merged_image(assembled, built, fingerprint), assembled
 
 
@@ -66,8 +67,9 @@ class Joiner:
         moved = rebase(before, old, below, parent)
         if moved.assembled.conflicts:
             raise MergeConflict(moved.assembled.conflicts)
-        image = merged_image(moved.assembled, moved.built, fingerprint)
-        layout = self._finished(node, fingerprint, image, moved.assembled, moved.built)
+        assembled = self.shelf.restored(moved.assembled, moved.built)
+        image = merged_image(assembled, moved.built, fingerprint)
+        layout = self._finished(node, fingerprint, image, assembled, moved.built)
         start = sum(len(one.layers) for one in below.values())
         if not moved.assembled.interests:  # else there is more in its blobs than the merge knows
             self.shelf.put(

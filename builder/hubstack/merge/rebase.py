@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from hubstack.merge.abridged import whole
-from hubstack.merge.assembly import Assembled, Built, Workshop, between, plain
+from hubstack.merge.assembly import Assembled, Built, Workshop, between, find_lost, plain
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.entry import GONE, Entry, Index, Kind, overlay
@@ -59,7 +58,6 @@ def rebase(
         *merged.conflicts,
         *odd,
         *between(was, parts, merged.index),
-        *_lost(tree, written, parts),
     ]
     if len(moved.layers) >= MOST_LAYERS:
         what = f"has {len(moved.layers)} filesystem layers, and a build makes fewer of them"
@@ -69,6 +67,7 @@ def rebase(
         index=tree,
         written=written,
         config=config,
+        lost=find_lost(tree, written, {**new, node: moved}),
         conflicts=tuple(conflicts),
         interests=tuple(dict.fromkeys(interests(was, {part.name: part.index for part in parts}))),
     )
@@ -101,13 +100,6 @@ def _written(own: Index, now: Index, tree: Index, merged: Mapping[str, Entry]) -
         wanted = tree.entries.get(path, GONE)
         if plain(stacked) != plain(wanted) and (not is_noise(path) or wanted is GONE):
             yield path, plain(wanted)
-
-
-def _lost(tree: Index, written: Mapping[str, Entry], parts: list[Part]) -> Iterator[Conflict]:
-    for path, entry in written.items():
-        if entry.kind is Kind.DEVICE or (entry.kind is Kind.FILE and whole(path, tree, {}) is None):
-            what = "is changed below and written again, unchanged, above"
-            yield Conflict(parts=tuple(part.name for part in parts), path=path, what=what)
 
 
 # --- the contract ------------------------------------------------------------------------------------------------------

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from hubstack.errors import RegistryError
-from hubstack.merge.assembly import Built
+from hubstack.merge.assembly import Assembled, Built
 from hubstack.merge.entry import Index, overlay
 from hubstack.merge.mergers import KEPT
 from hubstack.merge.record import MEDIA_TYPE, built_json, parse_built
@@ -28,6 +28,10 @@ from hubstack.registry import Registry
 from hubstack.store import Store
 
 _MACHINE = ("architecture", "os", "variant")
+
+
+def _is_kept(path: str) -> bool:
+    return KEPT.fullmatch(path) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +124,15 @@ class Shelf:
                     done.add(node)
                     yield node
 
+    def restored(self, assembled: Assembled, built: Mapping[Fingerprint, Built]) -> Assembled:
+        """With the contents that no index has, from the blobs in which they are."""
+        found = dict(assembled.index.contents)
+        for node in dict.fromkeys(assembled.lost.values()):
+            wanted = frozenset(path for path, one in assembled.lost.items() if one == node)
+            for blob in built[node].layers:
+                found |= self._index(blob, wanted.__contains__).contents
+        return replace(assembled, index=Index(entries=assembled.index.entries, contents=found))
+
     def complete(self, layout: Layout) -> None:
         """Have all of an image's blobs on this machine."""
         for blob in layout.manifest.blobs:
@@ -175,21 +188,17 @@ class Shelf:
         found: Mapping[str, Any] = json.loads(content)
         return found
 
-    def _index(self, blob: Descriptor) -> Index:
+    def _index(self, blob: Descriptor, keep: Callable[[str], bool] = _is_kept) -> Index:
         here = self.store.blob(blob.digest)
         if here.exists():
             with here.open("rb") as file:
-                return read_blob(file, _is_kept)
+                return read_blob(file, keep)
         with tempfile.TemporaryFile() as there:
             self.registry.fetch_blob(self.names.build, blob.digest, there)
             there.seek(0)
-            return read_blob(there, _is_kept)
+            return read_blob(there, keep)
 
 
 def _below(built: Built) -> Iterator[tuple[Fingerprint, Digest]]:
     """Which images its parents were when it was built."""
     return zip(built.parents, built.below, strict=True)
-
-
-def _is_kept(path: str) -> bool:
-    return KEPT.fullmatch(path) is not None
