@@ -10,8 +10,9 @@ from hubstack.catalogue.origin import Lists, Origin, Origins, layer_of, pins
 from hubstack.catalogue.reading import Published
 from hubstack.graph import drafts
 from hubstack.hub import permalink
-from hubstack.hub.choice import IMAGE, RESOURCES, Offer, resolve_offers
+from hubstack.hub.choice import resolve_offers
 from hubstack.hub.configmap import Emitted
+from hubstack.hub.menu import IMAGE, RESOURCES, Offer
 from hubstack.model import Graph, Project
 from hubstack.offer import Hub, Profile
 from hubstack.record import Record

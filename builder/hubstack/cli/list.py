@@ -63,6 +63,7 @@ def list_json(project: Project, graph: Graph) -> dict[str, Any]:
                 "description": stack.description,
                 "draft": stack.draft,
                 "layers": list(stack.layers),
+                "options": [asdict(option) for option in stack.options],
                 "repository": asdict(stack.repository) if stack.repository else None,
                 "variants": list(variants[stack.name]),
             }
