@@ -68,7 +68,7 @@ def possible(stack: Stack, points: Sequence[Point], chains: Chains) -> tuple[tup
     if not stack.options or not points:
         return tuple(points), ()
     candidates = [(point, _chain(stack, point, chains)) for point in points]
-    kept = tuple(point for point, chain in candidates if chain is None or not _obstacle(stack, point, chain))
+    kept = tuple(point for point, chain in candidates if chain is None or _obstacle(stack, point, chain) is None)
     if not kept:
         return (
             ((), tuple(_never(stack, candidates))) if _stands_alone(stack, points, chains) else (tuple(points[:1]), ())
@@ -117,8 +117,8 @@ def _chain(stack: Stack, point: Point, chains: Chains) -> Chain | None:
     return chains.of(point.base, names)
 
 
-def _obstacle(stack: Stack, point: Point, chain: Chain) -> tuple[str, str]:
-    """Why the point can't be: what is wrong, and how to mend it; both empty where it can."""
+def _obstacle(stack: Stack, point: Point, chain: Chain) -> tuple[str, str] | None:
+    """Why the point can't be: what is wrong, and how to mend it. None: it can."""
     if chain.faults:
         return chain.faults[0].what, chain.faults[0].remedy
     for option in stack.options:
@@ -126,7 +126,7 @@ def _obstacle(stack: Stack, point: Point, chain: Chain) -> tuple[str, str]:
         if unasked:
             who = f", as {chain.brought[unasked[0]]} requires it" if unasked[0] in chain.brought else ""
             return f"{unasked[0]} is there all the same{who}", "Take one of them out of the options."
-    return "", ""
+    return None
 
 
 def _stands_alone(stack: Stack, points: Sequence[Point], chains: Chains) -> bool:
@@ -143,9 +143,9 @@ def _never(
         if (option.name, layer) in taken:
             continue
         wanted = [one for one in candidates if layer in (one[0].chosen[option.name] or (NOTHING,))]
-        reasons = {_obstacle(stack, point, chain): None for point, chain in wanted if chain is not None}
-        if reasons:
-            what, remedy = next(iter(reasons))
+        found = (_obstacle(stack, point, chain) for point, chain in wanted if chain is not None)
+        if reason := next(found, None):
+            what, remedy = reason
             others = enumerate_words(other.name for other in stack.options if other is not option)
             ways = f"whatever is chosen of {others}" if others else "ever"
             yield Problem(position=position, what=f"{layer} can't be chosen, {ways}: {what}", remedy=remedy)
