@@ -102,7 +102,7 @@ def test_a_value_for_a_variable_of_an_optional_layer_is_for_those_that_have_it()
 
 def test_sixty_four_are_the_most() -> None:
     six = [f"l{number}" for number in range(6)]
-    layers = {name: "" for name in (*six, "one-more")}
+    layers = dict.fromkeys((*six, "one-more"), "")
     assert len(names(graph_of(f"{{name: a, any_of: [{', '.join(six)}]}}", layers=layers))) == 64
     (said,) = faults(files(f"{{name: a, any_of: [{', '.join(six)}]}}", LANGUAGE, layers=layers))
     assert "the options give 192 combinations (64 of a × 3 of language)" in said
@@ -142,5 +142,3 @@ def test_a_repository_stands_on_every_combination_or_on_one() -> None:
     ]
     (found,) = (image.variant for image in on_one.images if image.variant.stack == "notes")
     assert (found.name, found.point, found.chosen) == ("default", "default", {})
-
-

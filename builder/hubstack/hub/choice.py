@@ -46,7 +46,9 @@ def resolve_offers(
     shelf = _Shelf.of(project, graph)
     for index, profile in enumerate(hub.profiles):
         images, menus = [*_built(shelf, hub, index, problems), *_external(hub, profile)], list[Offer]()
-        if not hub.lists_options:
+        if hub.lists_options:
+            images = [replace(one, group="") for one in images]
+        else:
             images, menus = with_menus(images, profile.default, shelf.optioned)
         if hub.prefixed_keys:
             images = _numbered(images, past, profile, hub.source.at("profiles", index, "stacks"), problems)

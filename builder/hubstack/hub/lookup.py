@@ -22,12 +22,13 @@ for _profile in _profiles if isinstance(_profiles, list) else []:
 """Helm sorts menus by their names, and this puts them into the hub's order again."""
 
 LOOKUP_SNIPPET = """\
-from tornado.web import HTTPError
-from traitlets.utils.importstring import import_item
+from traitlets.utils.importstring import import_item as _import_item
 from z2jh import get_config as _get_config
 
 
 def _with_combinations(spawner, profiles):
+    from tornado.web import HTTPError
+
     groups = {}  # the image that the launcher names -> what options can make of it
     for group in (group for groups_ in profiles.values() for group in groups_.values()):
         known = groups.setdefault(group["image"], {"title": group["title"], "options": group["options"], "images": {}})
@@ -74,7 +75,7 @@ def _with_combinations(spawner, profiles):
 
 _spawner = c.JupyterHub.spawner_class
 c.JupyterHub.spawner_class = _with_combinations(
-    import_item(_spawner) if isinstance(_spawner, str) else _spawner,
+    _import_item(_spawner) if isinstance(_spawner, str) else _spawner,
     _get_config("custom.imageStacks.combinations", {}),
 )
 """
