@@ -173,7 +173,9 @@ def test_an_image_that_people_name_or_have_built_ignores_them(running: Spawned) 
 def test_a_second_start_knows_nothing_of_the_first(running: Spawned) -> None:
     first = {"profile": "science", "image": "science-trixie", "language": "language-octave", "tools": "tools-geo"}
     second = {"profile": "science", "image": "science-trixie", "language": "language-none"}
-    _, images = running.one_after_another(first, second, {"image__unlisted_choice": "x/y:1", "profile": "science"}, first)
+    _, images = running.one_after_another(
+        first, second, {"image__unlisted_choice": "x/y:1", "profile": "science"}, first
+    )
     assert images == [image("trixie-octave-geo"), image("trixie"), "x/y:1", image("trixie-octave-geo")]
 
 
