@@ -200,7 +200,9 @@ def _key_problems(offer: Offer, profile: int) -> Iterator[Problem]:
             position=offer.position,
             what=f"{source} is {over} characters too long: the image puller's container {name} "
             f"would have {len(name)}, and Kubernetes takes {LABEL_LENGTH}",
-            remedy="Shorten the names of the stack and of the matrix's values.",
+            remedy="Shorten the names of the stack and of the matrix's values."
+            if not any(offer.chosen.values())
+            else "Shorten the layers' names, offer fewer combinations, or let menus choose them: `options: menus`.",
         )
 
 
