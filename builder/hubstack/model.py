@@ -10,10 +10,12 @@ docstring says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from itertools import combinations
+from math import comb
 from typing import TypeAlias
 
 from hubstack.offer import Hub
@@ -29,6 +31,10 @@ Raw: TypeAlias = str | tuple[str, ...]
 
 
 # --- what the project's files say --------------------------------------------------------------------------------------
+
+
+NOTHING = "none"
+"""Among the layers of an option: none of them."""
 
 
 class Kind(StrEnum):
@@ -164,6 +170,36 @@ class Preference:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A choice that a stack leaves to people: one of some layers, or several of them."""
+
+    name: str
+    title: str  # what people read
+    one_of: tuple[str, ...] = ()  # layers, and NOTHING; the first is the default
+    any_of: tuple[str, ...] = ()  # instead of one_of
+    at_most: int = 0  # of any_of
+    titles: Mapping[str, str] = field(default_factory=dict)  # layer or NOTHING → what people read
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(one for one in (*self.one_of, *self.any_of) if one != NOTHING)
+
+    @property
+    def count(self) -> int:
+        """How many ways there are to choose."""
+        return len(self.one_of) or sum(comb(len(self.any_of), size) for size in range(self.at_most + 1))
+
+    def ways(self) -> Iterator[tuple[str, ...]]:
+        """Layers chosen together, in the author's order; the default first, and of any_of the fewest first."""
+        if self.one_of:
+            return (() if one == NOTHING else (one,) for one in self.one_of)
+        return (some for size in range(self.at_most + 1) for some in combinations(self.any_of, size))
+
+    def title_of(self, layers: Sequence[str]) -> str:
+        return ", ".join(self.titles.get(one, one) for one in layers or (NOTHING,))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stack:
     name: str
@@ -173,7 +209,8 @@ class Stack:
     layers: tuple[str, ...]
     values: Mapping[str, Raw] = field(default_factory=dict)
     matrix: Matrix = field(default_factory=Matrix)
-    repository: Repository | None = None  # then it has neither layers nor a base, values or a matrix of its own
+    options: tuple[Option, ...] = ()
+    repository: Repository | None = None  # then it is made of nothing else, and has no matrix or options of its own
     assembly: Method | None = None  # None: as the project says
     resolve: tuple[Preference, ...] = ()
     draft: str = ""  # why it is built only when somebody names it
@@ -240,13 +277,17 @@ class Project:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One point of a stack's matrix. ``name`` is ``default`` where there is no matrix."""
+    """One point of a stack's matrix, with layers chosen. ``name`` is ``default`` where there is no matrix and no choice."""
 
     stack: str
     name: str
     base: str
     axes: Mapping[str, Value]  # what the matrix gave, in the author's order; for the labels that people see
     values: Mapping[str, Value]  # of every variable of its layers: given ones and defaults
+    point: str = ""  # the name that it would have without options
+    chosen: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # each option of the stack → layers; in its order
 
     @property
     def id(self) -> str:

@@ -83,6 +83,9 @@ class Hub:
     pull_secret: str = ""  # empty: the hub pulls without credentials
     wrap: tuple[str, ...] = ()  # the umbrella chart's keys above z2jh's values, outermost first
     prefixed_keys: bool = False  # True: the order of choices is kept by key prefixes, not by extraConfig
+    lists_options: bool = (
+        False  # True: combinations of options are choices; else menus, for which extraConfig is needed
+    )
     image_prefix: str = ""  # BinderHub's; its images must pass the unlisted choice's regular expression
     unlisted_regex: str = ""  # empty: any image reference with a tag or a digest
     profiles: tuple[Profile, ...] = ()

@@ -149,6 +149,7 @@ def run_snippets(values: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     z2jh.get_config = get_config  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "z2jh", z2jh)
     config = Config()
+    config.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
     config.KubeSpawner.profile_list = values["singleuser"]["profileList"]
     names: dict[str, Any] = {"c": config}
     for _, snippet in sorted(values["hub"]["extraConfig"].items()):
@@ -234,14 +235,14 @@ current-context: none
 """
 
 
-def start(profiles: Any, groups: set[str], options: Mapping[str, str], config: Path) -> Any:
+def start(profiles: Any, groups: set[str], options: Mapping[str, str], config: Path, spawner_class: Any = None) -> Any:
     """A spawner of a user in these groups, as it stands when it would write the pod."""
 
     async def started() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its own dependencies' deprecations
             from kubespawner import KubeSpawner
-        spawner = KubeSpawner(_mock=True, profile_list=profiles)
+        spawner = (spawner_class or KubeSpawner)(_mock=True, profile_list=profiles)
         spawner.user.groups = [Group(name) for name in groups]
         spawner.user_options = options
         await spawner.load_user_options()

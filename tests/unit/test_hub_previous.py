@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hubstack.hub.choice import Offer, offers
+from hubstack.hub.choice import offers
 from hubstack.hub.configmap import Emitted, Past
+from hubstack.hub.menu import Offer
 from hubstack.hub.previous import settle_previous
 from hubstack.offer import Hub, Retired
 from hubstack.reference import Digest, ImageRef

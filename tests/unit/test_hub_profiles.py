@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from hubstack.errors import ProjectError, Severity
 from hubstack.hub.check import check_hubs
-from hubstack.hub.choice import Offer, offers
+from hubstack.hub.choice import offers
 from hubstack.hub.configmap import Emitted, parse_configmap, render_configmap
 from hubstack.hub.key import number_keys, puller_name
+from hubstack.hub.menu import Offer
 from hubstack.hub.profiles import ORDER_SNIPPET, profile_list, values
 from hubstack.offer import External, Hub, Retired
 from hubstack.reference import ImageRef

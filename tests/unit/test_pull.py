@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from hubstack.errors import ProjectError, RegistryDenied, RegistryError
-from hubstack.hub.choice import Offer
+from hubstack.hub.menu import Offer
 from hubstack.hub.pull import Pull
 from hubstack.model import Image
 from hubstack.offer import Hub

@@ -10,8 +10,10 @@ from hubstack.catalogue.origin import Lists, Origin, Origins, layer_of, pins
 from hubstack.catalogue.reading import Published
 from hubstack.graph import drafts
 from hubstack.hub import permalink
-from hubstack.hub.choice import IMAGE, RESOURCES, Offer, resolve_offers
+from hubstack.hub.choice import resolve_offers
+from hubstack.hub.combination import menu_key
 from hubstack.hub.configmap import Emitted
+from hubstack.hub.menu import COMBINATION, IMAGE, RESOURCES, Offer
 from hubstack.model import Graph, Project
 from hubstack.offer import Hub, Profile
 from hubstack.record import Record
@@ -103,7 +105,9 @@ class Shop:
 
     def start(self, hub: Hub, offer: Offer, resources: str, *, opens: bool) -> Start:
         profile = next(one for one in hub.profiles if one.slug == offer.profile)
-        config = permalink.choice(offer.profile, offer.key, resources)
+        image = offer.group if offer.option == COMBINATION else offer.key
+        chosen = {name: menu_key(name, layers) for name, layers in offer.chosen.items() if offer.group}
+        config = permalink.choice(offer.profile, image, resources, chosen)
         address = self.addresses.get(hub.name, "")
         return Start(
             hub=hub.name,
@@ -185,7 +189,8 @@ def _starts(shop: Shop, offers: Sequence[tuple[Hub, Offer]], image: Published) -
     opens = bool(image.record and "nbgitpuller" in image.record.packages.get("python", {}))
     sizes = _default_sizes(offers)
     for hub, offer in offers:
-        if (offer.option, offer.stack, offer.variant) == (IMAGE, image.stack, image.variant) and _has(hub, image):
+        choosable = offer.option == (COMBINATION if offer.group else IMAGE)
+        if choosable and (offer.stack, offer.variant) == (image.stack, image.variant) and _has(hub, image):
             yield shop.start(hub, offer, sizes.get((hub.name, offer.profile), ""), opens=opens)
 
 

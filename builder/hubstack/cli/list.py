@@ -63,6 +63,7 @@ def list_json(project: Project, graph: Graph) -> dict[str, Any]:
                 "description": stack.description,
                 "draft": stack.draft,
                 "layers": list(stack.layers),
+                "options": [asdict(option) for option in stack.options],
                 "repository": asdict(stack.repository) if stack.repository else None,
                 "variants": list(variants[stack.name]),
             }
@@ -87,8 +88,14 @@ def _variable(variable: Variable) -> dict[str, Any]:
     }
 
 
+def _option(option: dict[str, Any]) -> str:
+    several = f" (at most {option['at_most']})" if option["any_of"] else ""
+    return f"{option['name']}={'|'.join(option['one_of']) or '+'.join(option['any_of'])}{several}"
+
+
 def _line(entry: dict[str, Any]) -> str:
-    details = [*entry.get("variants", ()), *entry.get("profiles", ())]
+    variants = [f"{len(entry['variants'])} variants"] if entry.get("options") else entry.get("variants", ())
+    details = [*variants, *map(_option, entry.get("options", ())), *entry.get("profiles", ())]
     details += [f"{repository['url']} on {repository['stack']}"] if (repository := entry.get("repository")) else []
     details += [f"{one['name']}={'|'.join(one['choices']) or one['type']}" for one in entry.get("variables", ())]
     draft = " (draft)" if entry.get("draft") else ""

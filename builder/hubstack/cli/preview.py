@@ -87,13 +87,14 @@ def _options(
     from hubstack.cli.profiles import chosen
     from hubstack.graph import resolve
     from hubstack.hub.configmap import load_emitted
-    from hubstack.preview.launcher import as_shown, stack_image
+    from hubstack.preview.launcher import as_shown, find_combinations, stack_image
     from hubstack.preview.options import GITHUB, LOCAL_PREFIX, Options
     from hubstack.preview.session import new_password
     from hubstack.preview.stack import as_json, find_stacks
 
     (hub,) = chosen(invocation, [name])
-    shown = as_shown(_values(invocation, hub, profiles))
+    values = _values(invocation, hub, profiles)
+    shown = as_shown(values)
     emitted = load_emitted(invocation.root, hub)
     stacks = find_stacks(hub, invocation.project, resolve(invocation.project), shown, emitted)
     port, hub_port, proxy_port, binder_port = ports
@@ -111,6 +112,7 @@ def _options(
         stack_image=stack_image(shown),
         stacks=tuple(map(as_json, stacks)),
         profiles=tuple(shown),
+        combinations=find_combinations(values),
     )
 
 

@@ -23,8 +23,8 @@ from hubstack.errors import ProjectError, Severity, UsageError
 from hubstack.offer import Hub
 
 if TYPE_CHECKING:
-    from hubstack.hub.choice import Offer
     from hubstack.hub.configmap import Emitted
+    from hubstack.hub.menu import Offer
     from hubstack.hub.previous import Ask
     from hubstack.hub.profiles import Images
     from hubstack.hub.pull import Pull

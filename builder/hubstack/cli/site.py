@@ -139,7 +139,8 @@ def _given(
     project: Project, graph: Graph, emitted: Mapping[str, Emitted]
 ) -> Mapping[tuple[str, str], Mapping[str, ImageRef]]:
     """What hubs have that follow no channel: for each (stack, variant) and hub the image that it was last given."""
-    from hubstack.hub.choice import IMAGE, resolve_offers
+    from hubstack.hub.choice import resolve_offers
+    from hubstack.hub.menu import IMAGE
 
     found: dict[tuple[str, str], dict[str, ImageRef]] = {}
     for hub in project.hubs.values():

@@ -67,6 +67,11 @@ class Keys(StrEnum):
     PREFIXED = "prefixed"
 
 
+class Options(StrEnum):
+    MENUS = "menus"
+    LIST = "list"
+
+
 class ConfigMapForm(Form):
     """Where the hub's Helm release looks for its values."""
 
@@ -154,6 +159,12 @@ class HubForm(FileForm):
         description="How choices keep their order, which Helm forgets. `plain`: by a snippet in the hub's `extraConfig`. "
         "`prefixed`: by numbers at the beginning of each key.",
     )
+    options: Annotated[Options, choice(Options)] | None = Field(
+        None,
+        description="How people choose among a stack's options. `menus`: a menu for each, and a snippet in the hub's "
+        "`extraConfig` that looks up the image. `list`: each combination is a choice of its own. Otherwise `menus`, and "
+        "`list` with `keys: prefixed`.",
+    )
     unlisted_regex: Regex = Field(
         "", description="What people may name as an image. Otherwise any with a tag or a digest."
     )
@@ -176,6 +187,11 @@ class HubForm(FileForm):
             yield from retired_faults(document.data, known, source)
             yield from external_faults(document.data, known, source)
         yield from _empty_profiles(document)
+        if self.keys is Keys.PREFIXED and self.options is Options.MENUS:
+            what = (
+                "menus need the hub's extraConfig, and `keys: prefixed` is for hubs whose extraConfig nobody may touch"
+            )
+            yield Problem(position=source.key("options"), what=what, remedy="Write `options: list`, or `keys: plain`.")
 
 
 _Path = tuple[Key, ...]
@@ -245,6 +261,7 @@ def parse_hub(document: Document, *, name: str, defaults: Document | None) -> Hu
         image_prefix=form.hub.image_prefix,
         installation=form.hub.installation(),
         prefixed_keys=form.keys is Keys.PREFIXED,
+        lists_options=(form.options or (Options.LIST if form.keys is Keys.PREFIXED else Options.MENUS)) is Options.LIST,
         unlisted_regex=form.unlisted_regex,
         profiles=tuple(_profile(profile) for profile in form.profiles),
         retired=tuple(Retired(**retired.model_dump()) for retired in form.retired),

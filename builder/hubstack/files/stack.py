@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from hubstack.errors import Problem
 from hubstack.files.form import FileForm, Form, filled
+from hubstack.files.option import OptionForm, option_faults
 from hubstack.files.scalar import (
     Draft,
     Fault,
@@ -141,6 +142,9 @@ class StackForm(FileForm):
     )
     values: dict[VariableName, RawValue] = Field({}, description="Values of variables, for all its images.")
     matrix: MatrixForm = Field(MatrixForm(), description="Values to combine: an image for each combination.")
+    options: tuple[OptionForm, ...] = Field(
+        (), description="Layers that people choose from: an image for each valid combination. See docs/hubs.md."
+    )
     repository: RepositoryForm | None = Field(
         None, description="A repository of notebooks, instead of layers: see docs/repositories.md."
     )
@@ -169,6 +173,7 @@ class StackForm(FileForm):
         axes = [str(path[1]) for path in source.keys if len(path) == 2 and path[0] == "matrix"]  # wrong ones, too
         axes = [axis for axis in axes if axis not in MatrixForm.model_fields]
         yield from _base_faults(source, axes)
+        yield from option_faults(data, source)
         for axis in axes:
             yield from _axis_faults(axis, source)
         for index, point in enumerate(self.matrix.exclude):
@@ -183,7 +188,7 @@ class StackForm(FileForm):
 
 
 def _repository_faults(source: Source, given: Collection[str]) -> Iterator[Problem]:
-    for name in ("base", "layers", "values", "matrix", "assembly", "resolve"):
+    for name in ("base", "layers", "values", "matrix", "options", "assembly", "resolve"):
         if name in given:
             what = f"a stack with a repository has no {name} of its own"
             remedy = "Remove it: the stack that the repository is built on has it. Or remove `repository`."
@@ -223,6 +228,7 @@ def parse_stack(document: Document, *, name: str) -> Stack:
         layers=form.layers,
         values=form.values,
         matrix=matrix,
+        options=tuple(option.option() for option in form.options),
         repository=_repository(form.repository),
         assembly=form.assembly,
         resolve=tuple(

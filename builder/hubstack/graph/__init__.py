@@ -7,7 +7,7 @@ a tuple of parents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,9 @@ from hubstack.errors import Problem, ProjectError
 from hubstack.graph import repository
 from hubstack.graph.assembly import Assembly, Manner, bases_alone, chain_alone
 from hubstack.graph.chain import Chain, Chains
+from hubstack.graph.option import find_points, listed, place_of
 from hubstack.graph.requirement import Shelf, layer_problems, unknown_layer
-from hubstack.graph.variant import BASE, Point, expand, find_owners, find_types, name_problems, settle
+from hubstack.graph.variant import BASE, Point, find_owners, find_types, name_problems, settle
 from hubstack.model import Graph, Image, Kind, Node, Project, Stack, Variant
 from hubstack.source import Position
 from hubstack.spelling import did_you_mean, enumerate_words, quote
@@ -112,14 +113,15 @@ def _variants(project: Project, chains: Chains) -> tuple[list[tuple[Variant, Cha
         stack = project.stacks[name]
         if stack.repository is not None:
             continue  # it stands on another stack's variants
-        points[name], wrong = expand(stack, types)
+        points[name], wrong = find_points(stack, types, chains)
         misnamed = [*_list_problems(stack, chains.shelf), *_stack_base_problems(stack, points[name], project)]
         problems += [*wrong, *misnamed]
+        elsewhere = _optional_variables(stack, points[name], chains)
         for point in points[name]:
             if chains.shelf.is_base(point.base):
                 chain, faults = _chain(stack, point, chains)
                 declared, twice = chains.variables(chain)
-                variant, wrong = settle(stack, point, declared, owners)
+                variant, wrong = settle(stack, point, declared, owners, elsewhere)
                 variants.append((variant, chain))
                 problems += [*faults, *twice, *(() if misnamed else wrong)]  # a layer's variables are missed with it
     standing, misplaced = repository.standing(project, variants)
@@ -129,17 +131,21 @@ def _variants(project: Project, chains: Chains) -> tuple[list[tuple[Variant, Cha
     return variants, [*problems, *misplaced, *name_problems(points, project.settings)]
 
 
+def _optional_variables(stack: Stack, points: Sequence[Point], chains: Chains) -> frozenset[str]:
+    """What any of the variants declares, where options make them differ."""
+    there = [point for point in points if stack.options and chains.shelf.is_base(point.base)]
+    return frozenset(name for point in there for name in chains.variables(_chain(stack, point, chains)[0])[0])
+
+
 def _chain(stack: Stack, point: Point, chains: Chains) -> tuple[Chain, list[Problem]]:
     shelf = chains.shelf
-    listed = tuple(name for name in stack.layers if name in shelf.layers and not shelf.is_base(name))
-    chain = chains.of(point.base, listed)
+    names = tuple(name for name in listed(stack, point) if name in shelf.layers and not shelf.is_base(name))
+    chain = chains.of(point.base, names)
 
-    def place(layer: str) -> Position:
-        return (
-            _base_place(stack, point) if layer == point.base else stack.source.at("layers", stack.layers.index(layer))
-        )
+    def where(layer: str) -> Position:
+        return _base_place(stack, point) if layer == point.base else place_of(stack, layer)
 
-    return chain, [*chain.problems(place), *_copy_problems(chain, chains)]
+    return chain, [*chain.problems(where), *_copy_problems(chain, chains)]
 
 
 def _copy_problems(chain: Chain, chains: Chains) -> Iterator[Problem]:
@@ -156,17 +162,17 @@ def _copy_problems(chain: Chain, chains: Chains) -> Iterator[Problem]:
 
 
 def _list_problems(stack: Stack, shelf: Shelf) -> Iterator[Problem]:
-    for number, name in enumerate(stack.layers):
-        place = stack.source.at("layers", number)
+    for name in (*stack.layers, *(one for option in stack.options for one in option.layers)):
+        position = place_of(stack, name)
         if name in shelf.layers:
             if shelf.is_base(name):
-                yield Problem(position=place, what=f"{name} is a base, not a layer", remedy=f"Write `base: {name}`.")
+                yield Problem(position=position, what=f"{name} is a base, not a layer", remedy=f"Write `base: {name}`.")
         elif name in shelf.providers:
             remedy = f"List {enumerate_words(shelf.providers[name])}."
-            yield Problem(position=place, what=f"{quote(name)} is a name that layers provide", remedy=remedy)
+            yield Problem(position=position, what=f"{quote(name)} is a name that layers provide", remedy=remedy)
         else:
             names = [layer for layer in shelf.layers if not shelf.is_base(layer)]
-            yield unknown_layer(name, names, place)
+            yield unknown_layer(name, names, position)
 
 
 def _stack_base_problems(stack: Stack, points: Iterable[Point], project: Project) -> Iterator[Problem]:

@@ -61,8 +61,8 @@ def _on(
     names = dict(named(repository, [variant.name for variant, _ in there]))
     for variant, chain in there:
         if variant.name in names:
-            axes = {} if "/" in repository.stack else variant.axes
-            yield replace(variant, stack=stack.name, name=names[variant.name], axes=axes), chain
+            one = replace(variant, axes={}, point=DEFAULT, chosen={}) if "/" in repository.stack else variant
+            yield replace(one, stack=stack.name, name=names[variant.name]), chain
 
 
 def _problems(project: Project, stack: Stack, repository: Repository, there: Sequence[str]) -> Iterator[Problem]:

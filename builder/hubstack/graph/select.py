@@ -18,8 +18,11 @@ from hubstack.errors import ProjectError, UsageError
 from hubstack.graph import drafts as find_drafts
 from hubstack.graph import needed, resolve
 from hubstack.graph.assembly import why_not_alone
+from hubstack.graph.chain import Chains
+from hubstack.graph.option import find_points
 from hubstack.graph.repository import below, named
-from hubstack.graph.variant import expand, find_owners, find_types
+from hubstack.graph.requirement import Shelf
+from hubstack.graph.variant import find_owners, find_types
 from hubstack.model import Graph, Image, Project, Stack
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 
@@ -108,7 +111,8 @@ def _variants(project: Project, stack: Stack) -> list[str]:
         lower = project.stacks.get(below(stack.repository))
         known = _variants(project, lower) if lower is not None and lower.repository is None else []
         return [name for _, name in named(stack.repository, known)]
-    return [point.name for point in expand(stack, find_types(find_owners(project)))[0]]
+    chains = Chains(Shelf.of(project))
+    return [point.name for point in find_points(stack, find_types(find_owners(project)), chains)[0]]
 
 
 def _known_nodes(project: Project) -> list[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TypeAlias
 
@@ -54,6 +54,8 @@ class Point:
     base: str  # empty: neither the stack nor its matrix gives one
     given: Mapping[str, Given]
     position: Position
+    point: str = ""  # its name without what was chosen, in a stack with options
+    chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # option → layers
 
 
 _Combination: TypeAlias = dict[str, Given]
@@ -97,13 +99,19 @@ def expand(stack: Stack, types: Types) -> tuple[tuple[Point, ...], tuple[Problem
 
 
 def settle(
-    stack: Stack, point: Point, declared: Mapping[str, Variable], owners: Owners
+    stack: Stack,
+    point: Point,
+    declared: Mapping[str, Variable],
+    owners: Owners,
+    elsewhere: Collection[str] = (),
 ) -> tuple[Variant, tuple[Problem, ...]]:
     """The variant at ``point``: its values in the types that its layers declare, defaults where nothing is given.
 
-    A value that can't be had is left out, and reported.
+    A value that can't be had is left out, and reported; not so one of the stack's for a variable that only others of its
+    variants have, and that is named in ``elsewhere``.
     """
-    wanted = {name: _given(stack, raw, "values", name) for name, raw in stack.values.items()} | dict(point.given)
+    own = [name for name in stack.values if name in declared or name not in elsewhere]
+    wanted = {name: _given(stack, stack.values[name], "values", name) for name in own} | dict(point.given)
     wanted.pop(BASE, None)
     values: dict[str, Value] = {}
     problems: list[Problem] = []
@@ -128,6 +136,8 @@ def settle(
         base=point.base,
         axes={name: axes[name] for name in point.given if name in axes},
         values=dict(sorted(values.items())),
+        point=point.point or point.name,
+        chosen=point.chosen,
     ), tuple(problems)
 
 
@@ -301,11 +311,15 @@ def _missing(stack: Stack, point: Point, variable: Variable) -> Problem:
 
 def _too_long(point: Point, room: int) -> Problem:
     what = f"the variant's name {quote(point.name)} has {len(point.name)} characters, and {room} fit into a tag"
-    return Problem(
-        position=point.position, what=what, remedy="Give values by `include`: what it adds is not in the name."
-    )
+    remedy = "Give values by `include`: what it adds is not in the name."
+    if point.chosen:
+        remedy = "Shorten the layers' names, or let people choose fewer at once (`at_most`)."
+    return Problem(position=point.position, what=what, remedy=remedy)
 
 
 def _equal(point: Point) -> Problem:
     what = f"two variants are called {quote(point.name)}"
-    return Problem(position=point.position, what=what, remedy="Remove one, or tell them apart by an axis.")
+    remedy = (
+        "Rename a layer or a value of the matrix." if point.chosen else "Remove one, or tell them apart by an axis."
+    )
+    return Problem(position=point.position, what=what, remedy=remedy)

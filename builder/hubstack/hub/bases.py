@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hubstack.hub.choice import IMAGE, Offer, offers
+from hubstack.hub.choice import offers
 from hubstack.hub.configmap import parse_configmap
+from hubstack.hub.menu import IMAGE, Offer
 from hubstack.model import Graph, Project
 from hubstack.offer import Hub
 from hubstack.repository.binder import build_image_files, extra_args

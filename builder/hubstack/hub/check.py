@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hubstack.errors import Problem, Severity
-from hubstack.hub.choice import IMAGE, Offer, all_known, resolve_offers, retired_profiles
+from hubstack.hub.choice import all_known, resolve_offers, retired_profiles
 from hubstack.hub.configmap import Emitted, render_configmap, size_problems
 from hubstack.hub.expression import expression_faults, is_image_prefix
 from hubstack.hub.key import LABEL_LENGTH, key_fault, puller_name
+from hubstack.hub.menu import COMBINATION, IMAGE, Offer
 from hubstack.hub.profiles import values
 from hubstack.hub.retired import retired_problems, vanished, vanished_problems
 from hubstack.model import Graph, Project
@@ -169,7 +170,8 @@ def _choice_problems(hub: Hub, offers: tuple[Offer, ...]) -> Iterator[Problem]:
             remedy="Give the values labels that differ (`choices` of the variable), or the stacks other titles.",
             severity=Severity.WARNING,
         )
-    for (profile, option), count in Counter((one.profile, one.option) for one in live).items():
+    shown = [one for one in live if one.option != COMBINATION]
+    for (profile, option), count in Counter((one.profile, one.option) for one in shown).items():
         if count > MANY_CHOICES:
             yield Problem(
                 position=next(one.position for one in live if (one.profile, one.option) == (profile, option)),
@@ -198,7 +200,9 @@ def _key_problems(offer: Offer, profile: int) -> Iterator[Problem]:
             position=offer.position,
             what=f"{source} is {over} characters too long: the image puller's container {name} "
             f"would have {len(name)}, and Kubernetes takes {LABEL_LENGTH}",
-            remedy="Shorten the names of the stack and of the matrix's values.",
+            remedy="Shorten the names of the stack and of the matrix's values."
+            if not any(offer.chosen.values())
+            else "Shorten the layers' names, offer fewer combinations, or let menus choose them: `options: menus`.",
         )
 
 

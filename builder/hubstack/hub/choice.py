@@ -4,51 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from hubstack.errors import Problem, ProjectError, Severity
 from hubstack.graph import drafts
+from hubstack.graph.option import label
+from hubstack.graph.repository import below
+from hubstack.hub.combination import with_menus
 from hubstack.hub.configmap import Emitted, retired_title
 from hubstack.hub.key import key_of, number_keys, numbers_given
-from hubstack.model import Graph, Image, Project, Value, Variable
+from hubstack.hub.menu import COMBINATION, IMAGE, PREVIOUS, RESOURCES, Offer
+from hubstack.model import Graph, Image, Project, Stack, Value, Variable
 from hubstack.offer import Hub, Profile, Retired
-from hubstack.reference import ImageRef
 from hubstack.source import Position
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 from hubstack.value import value_text
 
 _MANY = 8  # names that an error lists before it says that there are more
-
-
-IMAGE = "image"  # fancy-profiles builds images for an option of this key alone
-PREVIOUS = "-previous"  # what the key of a previous image ends with
-RESOURCES = "resources"  # after "image", in which order Helm puts them and KubeSpawner obeys them
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """A choice in a profile: of the image (a stack's variant, or one that is not built here) or of resources."""
-
-    profile: str  # its slug
-    option: str = IMAGE
-    key: str
-    title: str
-    description: str = ""
-    default: bool = False
-    stack: str = ""
-    variant: str = ""
-    external: ImageRef | None = None
-    override: Mapping[str, object] = field(default_factory=dict)  # of resources; an image's comes from the registry
-    retired: bool = False  # another key for what succeeded it
-    previous: bool = False  # the stack's image before its last change; hub.previous says which one that is
-    position: Position  # in the hub's file, of what brought it here
-    texts: tuple[tuple[str, Position], ...]  # what title and description are made of, and where each was written
-
-    @property
-    def id(self) -> str:
-        """What an author writes to name it."""
-        return f"{self.stack}/{self.variant}" if self.stack else self.key
 
 
 def offers(project: Project, graph: Graph, hub: Hub, emitted: Emitted | None = None) -> tuple[Offer, ...]:
@@ -72,12 +45,16 @@ def resolve_offers(
     past = emitted or Emitted()
     shelf = _Shelf.of(project, graph)
     for index, profile in enumerate(hub.profiles):
-        images = [*_built(shelf, hub, index, problems), *_external(hub, profile)]
+        images, menus = [*_built(shelf, hub, index, problems), *_external(hub, profile)], list[Offer]()
+        if hub.lists_options:
+            images = [replace(one, group="") for one in images]
+        else:
+            images, menus = with_menus(images, profile.default, shelf.optioned)
         if hub.prefixed_keys:
             images = _numbered(images, past, profile, hub.source.at("profiles", index, "stacks"), problems)
         images = _with_default(images, profile, hub.source.at("profiles", index, "default"), problems)
         images = _with_previous(images) if profile.previous else images
-        live = [*images, *_resources(hub, index)]
+        live = [*images, *menus, *_resources(hub, index)]
         found += [*live, *_aliases(hub, profile, live, past)]
     for profile, entry, position in _retired_profiles(hub):
         live = [one for one in found if one.profile == entry.successor and not one.retired]
@@ -138,6 +115,11 @@ class _Shelf:
         names = [name for name in self.images if fnmatchcase(name[0], stack) and fnmatchcase(name[1], variant or "*")]
         return [self.images[name] for name in names]
 
+    def optioned(self, name: str) -> Stack:
+        """Whose options the variants of a stack differ in: its own, or those of the stack that it is a repository on."""
+        stack = self.project.stacks[name]
+        return stack if stack.repository is None else self.project.stacks[below(stack.repository)]
+
     def title_parts(self, image: Image) -> tuple[tuple[str, Position], ...]:
         """The stack's title and a label for each axis of its matrix, each with the place that is to blame for it."""
         stack = self.project.stacks[image.variant.stack]
@@ -169,16 +151,20 @@ def _offer(shelf: _Shelf, image: Image, profile: str, position: Position) -> Off
     variant = image.variant
     stack = shelf.project.stacks[variant.stack]
     several = bool(stack.matrix.axes or stack.matrix.include or variant.axes)  # a repository has those of its stack
-    parts = shelf.title_parts(image)
+    own = shelf.title_parts(image)
+    parts = (*own, *label(shelf.optioned(stack.name), variant.chosen))
     return Offer(
         profile=profile,
-        key=key_of(stack.name, variant.name if several else None),
+        key=key_of(stack.name, variant.name if several or any(variant.chosen.values()) else None),
         title=", ".join(text for text, _ in parts),
         description=stack.description,
         stack=stack.name,
         variant=variant.name,
         position=position,
         texts=(*parts, (stack.description, stack.source.at("description"))),
+        chosen=variant.chosen,
+        group=key_of(stack.name, variant.point if several else None) if variant.chosen else "",
+        group_title=", ".join(text for text, _ in own),
     )
 
 
@@ -285,12 +271,15 @@ def _with_default(live: Sequence[Offer], profile: Profile, position: Position, p
 
 
 def _with_previous(live: Sequence[Offer]) -> list[Offer]:
-    """Each stack's choice, and behind it the same as it was before: also where Helm sorts, for the key begins alike."""
+    """Each stack's choice, and behind it the same as it was before: also where Helm sorts, for the key begins alike.
+
+    Not one that options go with: what they choose there was other images before.
+    """
     result: list[Offer] = []
     for one in live:
         title = f"{one.title}, previous"
         before = replace(one, key=f"{one.key}{PREVIOUS}", title=title, default=False, previous=True)
-        result += [one, before] if one.stack else [one]
+        result += [one, before] if one.stack and not one.group else [one]
     return result
 
 
@@ -307,7 +296,7 @@ def _no_default(live: Sequence[Offer], profile: Profile, position: Position) -> 
 def _aliases(hub: Hub, profile: Profile, live: Sequence[Offer], past: Emitted) -> Iterator[Offer]:
     """They can't be hidden, so forms show them last: without its key no server starts that was saved with it."""
     for index, retired in enumerate(hub.retired):
-        successor = next((one for one in live if one.key == retired.successor), None)
+        successor = next((one for one in live if one.key == retired.successor and one.option != COMBINATION), None)
         if retired.profile != profile.slug or successor is None:
             continue
         known = past.choices(profile.slug, successor.option).get(retired.key)

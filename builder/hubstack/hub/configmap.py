@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubstack.errors import Problem, ProjectError, Severity
+from hubstack.hub.menu import COMBINATION
 from hubstack.offer import Hub
 from hubstack.reference import ImageRef
 from hubstack.source import Position
@@ -48,7 +49,10 @@ class Past:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emitted:
-    """What users of a hub may have chosen, and a saved server may still name: profile → option → key."""
+    """What users of a hub may have chosen, and a saved server may still name: profile → option → key.
+
+    Combinations of options stand among the options, as COMBINATION.
+    """
 
     profiles: Mapping[str, Mapping[str, Mapping[str, Past]]] = field(default_factory=dict)
 
@@ -222,13 +226,20 @@ def chart_values(text: str) -> dict[str, Any]:
 
 def _options(profile: Any, marks: Any) -> dict[str, dict[str, Past]]:
     retired, previous = (marks.get(mark, {}).get(profile["slug"], {}) for mark in ("retired", "previous"))
-    return {
+    groups = marks.get("combinations", {}).get(profile["slug"], {})
+    combinations = {
+        key: Past(title=one["title"], image=str(ImageRef.parse(one["image"])))
+        for group in groups.values()
+        for key, one in group["images"].items()
+    }
+    options = {
         name: {
             key: _past(choice, retired=key in retired.get(name, ()), previous=key in previous.get(name, ()))
             for key, choice in option["choices"].items()
         }
         for name, option in profile["profile_options"].items()
     }
+    return options | ({COMBINATION: combinations} if combinations else {})
 
 
 def _past(choice: Any, *, retired: bool, previous: bool) -> Past:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from hubstack.errors import RegistryError
 from hubstack.hub.configmap import Emitted, Past
+from hubstack.hub.menu import COMBINATION
 from hubstack.hub.pull import fingerprints_of
 from hubstack.hub.setting import SettingChange
 from hubstack.names import Names
@@ -179,6 +180,8 @@ def _about(change: Change) -> str:
     match change.kind:
         case Kind.ADDED:
             return f"{change.title}{f' ({_short(now)})' if now and now.image else ''}"
+        case Kind.REMOVED if change.option == COMBINATION:
+            return f"{change.title}, removed: who had chosen it is asked to choose again"
         case Kind.REMOVED if was is not None and not was.retired:
             return f"{change.title}, removed: servers that were saved with it will not start"
         case Kind.REMOVED:

@@ -44,9 +44,14 @@ class Contents:
         return f"/hub/user-redirect/git-pull?{urlencode(query, quote_via=quote)}"
 
 
-def choice(profile: str, image: str, resources: str = "", *, start: bool = False) -> Mapping[str, str]:
-    """One of a profile's images. ``start`` spares the click, so that a link starts a server."""
-    return _config(profile, image, resources, {}, start=start)
+def choice(
+    profile: str, image: str, resources: str = "", chosen: Mapping[str, str] | None = None, *, start: bool = False
+) -> Mapping[str, str]:
+    """One of a profile's images; ``chosen`` holds the keys of its options' choices, by their names.
+
+    ``start`` spares the click, so that a link starts a server.
+    """
+    return _config(profile, image, resources, chosen or {}, start=start)
 
 
 def repository(profile: str, name: str, ref: str = "HEAD", resources: str = "") -> Mapping[str, str]:

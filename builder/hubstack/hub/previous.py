@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from hubstack.hub.choice import PREVIOUS, Offer
 from hubstack.hub.configmap import Emitted, Past, retired_title
+from hubstack.hub.menu import PREVIOUS, Offer
 from hubstack.hub.profiles import Images, image_of
 from hubstack.reference import ImageRef
 

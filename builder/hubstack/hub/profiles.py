@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from hubstack.hub.choice import IMAGE, RESOURCES, Offer, retired_profiles
+from hubstack.hub.choice import retired_profiles
+from hubstack.hub.combination import environment, variable
 from hubstack.hub.expression import ANY_IMAGE
+from hubstack.hub.lookup import NAME, OPTIONS_SNIPPET
+from hubstack.hub.menu import COMBINATION, IMAGE, RESOURCES, Offer
 from hubstack.offer import Hub, Profile
 from hubstack.reference import ImageRef
 
@@ -36,7 +39,10 @@ def values(hub: Hub, offers: Sequence[Offer], images: Images) -> dict[str, objec
         "previous": [one for one in offers if one.previous and not one.retired],
     }.items():
         ours |= {mark: _keys(marked)} if marked else {}
+    if table := _combinations(offers, images):
+        ours |= {"menus": {slug: list(options) for slug, options in _keys(offers).items()}, "combinations": table}
     result: dict[str, object] = {"custom": {"imageStacks": ours}} if ours else {}
+    result |= {"hub": {"extraConfig": {NAME: OPTIONS_SNIPPET}}} if table else {}
     result["singleuser"] = {
         "image": _image_fields(hub, offers, images),
         "profileList": profile_list(hub, offers, images),
@@ -71,18 +77,48 @@ def image_of(offer: Offer, images: Images) -> ImageRef:
 
 
 def _options(hub: Hub, profile: Profile, offers: Sequence[Offer], images: Images) -> dict[str, object]:
-    choices: dict[str, dict[str, object]] = {IMAGE: {}, RESOURCES: {}}
-    for one in offers:
+    titles = {IMAGE: "Image", RESOURCES: "Resources"}
+    choices: dict[str, dict[str, object]] = {IMAGE: {}}
+    for one in (one for one in offers if one.option != COMBINATION):
         override = {"image": str(image_of(one, images))} if one.option == IMAGE else dict(one.override)
-        choices[one.option][one.key] = _filled(
+        titles.setdefault(one.option, one.menu)
+        choices.setdefault(one.option, {})[one.key] = _filled(
             display_name=one.title, description=one.description, default=one.default, kubespawner_override=override
         )
-    image = {"display_name": "Image", "choices": choices[IMAGE]} | _filled(
+    image = {"display_name": titles[IMAGE], "choices": choices.pop(IMAGE)} | _filled(
         unlisted_choice=_unlisted(hub) if profile.unlisted else {},
         dynamic_image_building={"enabled": True} if profile.build else {},
     )
-    resources = {"display_name": "Resources", "choices": choices[RESOURCES]}
-    return {IMAGE: image} | ({RESOURCES: resources} if choices[RESOURCES] else {})
+    menus = {name: {"display_name": titles[name], "choices": menu} for name, menu in choices.items()}
+    return {IMAGE: image, **menus}
+
+
+def _combinations(offers: Sequence[Offer], images: Images) -> dict[str, dict[str, object]]:
+    """By profile and key of the image: what ``hub.lookup`` looks up. Retired profiles name the same images."""
+    live = [one for one in offers if not one.retired]
+    found: dict[str, dict[str, object]] = {}
+    for group in (one for one in live if one.group and one.option == IMAGE):
+        members = [one for one in live if one.option == COMBINATION]
+        members = [one for one in members if (one.profile, one.group) == (group.profile, group.group)]
+        menus = [one for one in live if one.profile == group.profile and one.menu and one.option in group.chosen]
+        found.setdefault(group.profile, {})[group.key] = {
+            "title": group.title,
+            "image": str(image_of(group, images)),
+            "options": {
+                variable(option): {"title": title, "choices": _shown([one for one in menus if one.option == option])}
+                for option, title in {one.option: one.menu for one in menus}.items()
+            },
+            "images": {
+                one.key: {"title": one.title, "image": str(image_of(one, images)), "chosen": environment(one.chosen)}
+                for one in members
+            },
+        }
+    return found
+
+
+def _shown(menu: Sequence[Offer]) -> dict[str, str]:
+    """What a variable holds → what people chose for it."""
+    return {environment(one.chosen)[variable(one.option)]: one.title for one in menu}
 
 
 def _unlisted(hub: Hub) -> dict[str, object]:
@@ -105,7 +141,7 @@ def _filled(**fields: object) -> dict[str, object]:
 def _keys(offers: Sequence[Offer]) -> dict[str, dict[str, list[str]]]:
     """By profile and option, in the order of ``offers``."""
     keys: dict[str, dict[str, list[str]]] = {}
-    for one in offers:
+    for one in (one for one in offers if one.option != COMBINATION):
         keys.setdefault(one.profile, {}).setdefault(one.option, []).append(one.key)
     return keys
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hubstack.errors import Problem, ProjectError
-from hubstack.hub.choice import IMAGE, Offer, built
+from hubstack.hub.choice import built
 from hubstack.hub.configmap import EMITTED, Emitted
+from hubstack.hub.menu import COMBINATION, IMAGE, Offer
 from hubstack.hub.profiles import Images
 from hubstack.names import Names
 from hubstack.offer import Hub
@@ -22,7 +23,7 @@ def images_given(emitted: Emitted, names: Names, offers: Sequence[Offer]) -> dic
     """
     there: dict[tuple[str, str, str], ImageRef] = {}
     for options in emitted.profiles.values():
-        for past in options.get(IMAGE, {}).values():
+        for past in (*options.get(IMAGE, {}).values(), *options.get(COMBINATION, {}).values()):
             if past.image and not past.previous and not past.retired:
                 ref = ImageRef.parse(past.image)
                 there.setdefault(_name(ref), ref)

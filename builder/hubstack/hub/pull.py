@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from hubstack.errors import Problem, ProjectError, RegistryDenied, RegistryError
-from hubstack.hub.choice import Offer, built
+from hubstack.hub.choice import built
+from hubstack.hub.menu import Offer
 from hubstack.hub.profiles import Images
 from hubstack.names import FINGERPRINT_LABEL, Names, joint
 from hubstack.oci import CONFIG_LIMIT_BYTES, ImageConfig

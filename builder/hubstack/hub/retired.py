@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 from hubstack.errors import Problem
-from hubstack.hub.choice import PREVIOUS, Offer, retired_profiles
+from hubstack.hub.choice import retired_profiles
 from hubstack.hub.configmap import Emitted, Past
+from hubstack.hub.menu import COMBINATION, PREVIOUS, Offer
 from hubstack.offer import Hub, Retired
 from hubstack.spelling import did_you_mean, quote
 
@@ -22,7 +23,7 @@ def retired_problems(hub: Hub, offers: Sequence[Offer]) -> Iterator[Problem]:
     for index, entry in enumerate(hub.retired):
         if not entry.key:
             continue
-        ours = [one for one in offers if one.profile == entry.profile]
+        ours = [one for one in offers if one.profile == entry.profile and one.option != COMBINATION]
         live = [one.key for one in ours if (one.profile, one.key) not in entries or not one.retired]
         if entry.successor in live:
             continue
@@ -97,9 +98,10 @@ def _vanished_choices(
 ) -> Iterator[Retired]:
     """Of the profile ``slug``, which has, or will have, the choices of ``source``.
 
-    An option that is given up needs nothing: KubeSpawner ignores a saved choice of an option that is not there.
+    An option that is given up needs nothing: KubeSpawner ignores a saved choice of an option that is not there. Nor does a
+    combination: nobody saves its key, and who chose it is told at the start which ones there are.
     """
-    for option, choices in options.items():
+    for option, choices in ((name, one) for name, one in options.items() if name != COMBINATION):
         now = {one.key: one for one in offers if one.profile == source and one.option == option}
         for key, past in choices.items():
             if now and key not in now and not past.retired:

@@ -76,7 +76,8 @@ def layer_diagram(project: Project, graph: Graph, selection: Selection) -> Diagr
         copies |= {(one, node.layer): None for one in node.copies}
     for image in selection.images:
         stack = project.stacks[image.variant.stack]
-        listed = [layer for layer in (*stack.layers, *([stack.name] if stack.repository else [])) if layer in groups]
+        chosen = [layer for layers in image.variant.chosen.values() for layer in layers] if stack.options else []
+        listed = [one for one in (*stack.layers, *chosen, *([stack.name] if stack.repository else [])) if one in groups]
         needs |= {(layer, _stack_key(image)): None for layer in listed}
     boxes = [_layer_box(project, name, found) for name, found in groups.items()]
     boxes += _stack_boxes(project, selection.images)

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from hubstack.preview.container import Containers
+from hubstack.preview.launcher import add_combinations
 from hubstack.preview.options import VARIABLE, Options
 
 START_S = 900  # a big image is pulled in that time
@@ -65,6 +66,8 @@ def _spawner(c: Any, options: Options) -> None:
     c.KubeSpawner.start_timeout = START_S
     c.KubeSpawner.http_timeout = ANSWER_S
     c.KubeSpawner.profile_list = [*options.profiles]
+    if options.combinations:
+        add_combinations(c, options.combinations)
 
 
 def _service(c: Any, options: Options) -> None:

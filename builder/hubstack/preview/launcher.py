@@ -1,13 +1,15 @@
-"""A hub's profileList as its launcher will show it: in Helm's order, then put right by the hub's order snippet."""
+"""A hub's profileList as its launcher will show it: in Helm's order, then put right by the hub's snippets."""
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cmp_to_key
 from types import SimpleNamespace
 from typing import Any
 
 from hubstack.errors import UsageError
+from hubstack.hub.lookup import LOOKUP_SNIPPET, MENUS_SNIPPET
 from hubstack.hub.profiles import ORDER_SNIPPET
 
 Json = Mapping[str, Any]
@@ -56,9 +58,29 @@ def as_shown(values: Json) -> list[dict[str, Any]]:
     """The profiles in the order in which a hub on a cluster shows them and their choices."""
     profiles: list[dict[str, Any]] = helm_order(values["singleuser"]["profileList"])
     config = SimpleNamespace(KubeSpawner=SimpleNamespace(profile_list=profiles))
-    names = {"c": config, "__builtins__": {"__import__": lambda *_: _z2jh(values), "dict": dict}}
-    exec(ORDER_SNIPPET, names)  # noqa: S102 - as the hub itself does with it, in its configuration
+    for snippet in (MENUS_SNIPPET, ORDER_SNIPPET):
+        run_snippet(snippet, config, values)
     return profiles
+
+
+def find_combinations(values: Json) -> Json:
+    """What ``LOOKUP_SNIPPET`` looks images up in."""
+    found: Json = values.get("custom", {}).get("imageStacks", {}).get("combinations", {})
+    return found
+
+
+def add_combinations(config: Any, combinations: Json) -> None:
+    run_snippet(LOOKUP_SNIPPET, config, {"custom": {"imageStacks": {"combinations": combinations}}})
+
+
+def run_snippet(snippet: str, config: Any, values: Json) -> None:
+    """As the hub itself does with one of hubstack's own, in its configuration."""
+    z2jh = _z2jh(values)
+
+    def find(name: str, *more: Any) -> Any:
+        return z2jh if name == "z2jh" else __import__(name, *more)
+
+    exec(snippet, {"c": config, "__builtins__": {**vars(builtins), "__import__": find}, "__name__": "snippet"})  # noqa: S102
 
 
 def _z2jh(values: Json) -> SimpleNamespace:

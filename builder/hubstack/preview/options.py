@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Options:
     stack_image: str = ""  # what repositories are built on; empty: the hub builds none
     stacks: tuple[Mapping[str, Any], ...] = ()  # what a repository may choose instead, the smallest first
     profiles: tuple[Mapping[str, Any], ...] = ()  # KubeSpawner's profile_list, in the launcher's order
+    combinations: Mapping[str, Any] = field(default_factory=dict)  # what a stack's options mean together
 
     @property
     def path(self) -> Path:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from kubespawner import KubeSpawner
+from tornado.web import HTTPError
 from traitlets import Instance
 
 from hubstack.engine import GROUP, USER
@@ -48,6 +49,8 @@ class PreviewSpawner(KubeSpawner):  # type: ignore[misc]  # it ships no types
             return await self._begin()
         except HubstackError as error:
             message = f"{error.message}. {error.hint}".rstrip(". ")
+        except HTTPError as error:  # of hub.lookup, for choices that don't go together
+            message = getattr(error, "jupyterhub_message", str(error))
         except (ValueError, KeyError) as error:  # KubeSpawner's, for a choice that is not there
             message = f"this hub has no such choice: {error}"
         tell(f"{self.user.name}: {message}")

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hubstack.hub.choice import IMAGE, offers
+from hubstack.hub.choice import offers
 from hubstack.hub.configmap import Emitted
+from hubstack.hub.menu import IMAGE
 from hubstack.model import Graph, Project
 from hubstack.offer import Hub
 from hubstack.repository.choice import Offer

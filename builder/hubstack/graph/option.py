@@ -1,0 +1,158 @@
+"""The combinations of a stack's options: which there are, how they are called, and which of them can be.
+
+A combination holds, of an option's layers, exactly those that were chosen. So one in which something requires a layer
+that was not chosen is left out, as is one whose layers can't stand together: its label would lie, or there is no image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import TypeAlias
+
+from hubstack.errors import Problem
+from hubstack.graph.chain import Chain, Chains
+from hubstack.graph.variant import DEFAULT, Point, Types, expand
+from hubstack.model import NOTHING, Option, Stack
+from hubstack.source import Position
+from hubstack.spelling import enumerate_words
+
+MAX_COMBINATIONS = 64
+"""Images of a stack with options, those of its matrix included; counted before any is left out."""
+
+_Candidate: TypeAlias = tuple[Point, Chain | None]  # None: nothing is known of its base
+
+
+def find_points(stack: Stack, types: Types, chains: Chains) -> tuple[tuple[Point, ...], tuple[Problem, ...]]:
+    """Those of the stack's matrix, once for each combination of its options that can be."""
+    points, wrong = expand(stack, types)
+    combined, crowded = combine(stack, points)
+    found, never = possible(stack, combined, chains)
+    return found, (*wrong, *crowded, *never)
+
+
+def combine(stack: Stack, points: Sequence[Point]) -> tuple[tuple[Point, ...], tuple[Problem, ...]]:
+    """Each point of the matrix once for each way to choose; the points as they are where the stack has no options.
+
+    What is chosen stands behind the point's own name, and nothing chosen adds nothing: a further layer or option renames
+    no image that is there.
+    """
+    if not stack.options:
+        return tuple(points), ()
+    count = math.prod(option.count for option in stack.options)
+    if count * len(points) > MAX_COMBINATIONS:
+        return (), (_too_many(stack, count, len(points)),)
+    ways = list(product(*(option.ways() for option in stack.options)))
+    return tuple(_chosen(stack, point, way) for point in points for way in ways), ()
+
+
+def listed(stack: Stack, point: Point) -> tuple[str, ...]:
+    """The stack's layers, then those chosen at ``point``, in the order of the options."""
+    return (*stack.layers, *(layer for layers in point.chosen.values() for layer in layers))
+
+
+def place_of(stack: Stack, layer: str) -> Position:
+    """Where the stack's file names one of its own or of its options' layers."""
+    if layer in stack.layers:
+        return stack.source.at("layers", stack.layers.index(layer))
+    return next(position for _, one, position in _entries(stack) if one == layer)
+
+
+def possible(stack: Stack, points: Sequence[Point], chains: Chains) -> tuple[tuple[Point, ...], tuple[Problem, ...]]:
+    """The points whose layers can stand together, and what people could never choose.
+
+    Where the stack's own layers can't, one point stays, so that its chain tells why.
+    """
+    if not stack.options or not points:
+        return tuple(points), ()
+    candidates = [(point, _chain(stack, point, chains)) for point in points]
+    kept = tuple(point for point, chain in candidates if chain is None or _obstacle(stack, point, chain) is None)
+    if not kept:
+        return (
+            ((), tuple(_never(stack, candidates))) if _stands_alone(stack, points, chains) else (tuple(points[:1]), ())
+        )
+    taken = {(name, layer) for point in kept for name, some in point.chosen.items() for layer in some or (NOTHING,)}
+    return kept, tuple(_never(stack, candidates, taken))
+
+
+# --- ways to choose ----------------------------------------------------------------------------------------------------
+
+
+def _chosen(stack: Stack, point: Point, way: Sequence[tuple[str, ...]]) -> Point:
+    chosen = dict(zip((option.name for option in stack.options), way, strict=True))
+    parts = [layer for layers in way for layer in sorted(layers)]
+    own = [] if parts and point.name == DEFAULT and not point.given else [point.name]
+    return replace(point, name="-".join((*own, *parts)), point=point.name, chosen=chosen)
+
+
+def _entries(stack: Stack) -> Iterator[tuple[Option, str, Position]]:
+    """Everything that options list, NOTHING included, with its place."""
+    for number, option in enumerate(stack.options):
+        kind = "one_of" if option.one_of else "any_of"
+        for index, layer in enumerate(option.one_of or option.any_of):
+            yield option, layer, stack.source.at("options", number, kind, index)
+
+
+def _too_many(stack: Stack, count: int, points: int) -> Problem:
+    several = len(stack.options) > 1
+    product_of = " × ".join(f"{option.count} of {option.name}" for option in stack.options)
+    what = f"the options give {count} combinations{f' ({product_of})' if several else ''}"
+    what += f", and with the matrix's {points} points {count * points} images" if points > 1 else ""
+    widest = max(stack.options, key=lambda option: option.count)
+    cut = "a smaller `at_most`" if widest.any_of else "fewer layers"
+    remedy = f"A stack has {MAX_COMBINATIONS} at most: give {widest.name} {cut}, or make two stacks."
+    return Problem(position=stack.source.key("options"), what=what, remedy=remedy)
+
+
+# --- which of them can be ----------------------------------------------------------------------------------------------
+
+
+def _chain(stack: Stack, point: Point, chains: Chains) -> Chain | None:
+    """None where a name is unknown, which is told elsewhere."""
+    names = listed(stack, point)
+    if not chains.shelf.is_base(point.base) or any(name not in chains.shelf.layers for name in names):
+        return None
+    return chains.of(point.base, names)
+
+
+def _obstacle(stack: Stack, point: Point, chain: Chain) -> tuple[str, str] | None:
+    """Why the point can't be: what is wrong, and how to mend it. None: it can."""
+    if chain.faults:
+        return chain.faults[0].what, chain.faults[0].remedy
+    for option in stack.options:
+        unasked = [one for one in option.layers if one in chain.layers and one not in point.chosen[option.name]]
+        if unasked:
+            who = f", as {chain.brought[unasked[0]]} requires it" if unasked[0] in chain.brought else ""
+            return f"{unasked[0]} is there all the same{who}", "Take one of them out of the options."
+    return None
+
+
+def _stands_alone(stack: Stack, points: Sequence[Point], chains: Chains) -> bool:
+    """Whether the stack's own layers can stand together, so that it is the options that can't."""
+    bare = _chain(stack, replace(points[0], chosen={}), chains)
+    return bare is not None and not bare.faults
+
+
+def _never(
+    stack: Stack, candidates: Sequence[_Candidate], taken: Collection[tuple[str, str]] = ()
+) -> Iterator[Problem]:
+    """What no combination holds, each with what keeps it out of the first that might."""
+    for option, layer, position in _entries(stack):
+        if (option.name, layer) in taken:
+            continue
+        wanted = [one for one in candidates if layer in (one[0].chosen[option.name] or (NOTHING,))]
+        found = (_obstacle(stack, point, chain) for point, chain in wanted if chain is not None)
+        if reason := next(found, None):
+            what, remedy = reason
+            others = enumerate_words(other.name for other in stack.options if other is not option)
+            ways = f"whatever is chosen of {others}" if others else "ever"
+            yield Problem(position=position, what=f"{layer} can't be chosen, {ways}: {what}", remedy=remedy)
+
+
+def label(stack: Stack, chosen: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, Position]]:
+    """`Language: R` for each option of which something was chosen, with the place that is to blame for it."""
+    for number, option in enumerate(stack.options):
+        if layers := chosen.get(option.name):
+            yield f"{option.title}: {option.title_of(layers)}", stack.source.at("options", number)
