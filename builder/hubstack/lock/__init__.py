@@ -1,8 +1,8 @@
 """``hubstack.lock``: everything that moves outside the tree, pinned; and each node's slice of it.
 
 The file is YAML that hubstack writes and that people read as diffs: one package a line; the hashes, which nobody reads,
-one package a line at the end. A checksum over all below it finds edits and unlucky merges. No host of a package index
-is in it.
+one package a line below them; Debian's packages, which are many, at the end. A checksum over all below it finds edits and
+unlucky merges. No host of a package index or archive is in it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 import yaml
 
 from hubstack.errors import Problem, ProjectError, Severity
+from hubstack.lock.generation import DebianDemand, Generation, parse_deb, render_debs
+from hubstack.lock.ledger import Account, Ledger
 from hubstack.lock.resolution import (
     Package,
     PythonInput,
@@ -34,13 +36,14 @@ from hubstack.reference import Digest
 from hubstack.source import Position
 
 LOCK_FILE = "hubstack.lock"
-FORMAT = 1
+FORMAT = 2
 UPDATE = "Run `hubstack update`."
 
 _COMMENT = f"# Written by `hubstack update`, which is also how to change it: {LOCK_FILE} is not for editing.\n"
 _HEADER = re.compile(r"(?:#.*\n)*format: (?P<format>[0-9]+)\nchecksum: (?P<checksum>[0-9a-f]{64})\n")
 _FORMAT = re.compile(r"^format: ([0-9]+)$", re.MULTILINE)
 _HASHES = "\nsha256:\n"
+_DEBIAN = "\ndebian:\n"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CONFLICT = re.compile(r"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
 
@@ -51,6 +54,8 @@ class Lock:
     epochs: Mapping[str, str] = field(default_factory=dict)  # layer → "2026-11-01"
     repositories: Mapping[str, Revision] = field(default_factory=dict)  # by stack
     python: Mapping[str, Resolution] = field(default_factory=dict)  # by the scope's text, "3.13 jupyterlab=4.5"
+    ids: Ledger = field(default_factory=dict)  # by the user's or group's name
+    debian: Mapping[str, Generation] = field(default_factory=dict)  # by the scope's text, "debian release=trixie"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,7 @@ class Demand:
     graph: Graph
     inputs: Mapping[str, PythonInput] = field(default_factory=dict)  # by node id, for layers with a requirements.txt
     upstream: tuple[Upstream, ...] = ()
+    debian: DebianDemand = field(default_factory=DebianDemand)  # what only an update asks for
 
 
 # --- the file ----------------------------------------------------------------------------------------------------------
@@ -132,6 +138,9 @@ def _lines(lock: Lock) -> Iterator[str]:
         yield f"    url: {json.dumps(revision.url)}"
         yield f"    ref: {json.dumps(revision.ref)}"
         yield f"    commit: {json.dumps(revision.commit)}"
+    if lock.ids:
+        yield "\nids:"
+        yield from (_id_line(name, account) for name, account in sorted(lock.ids.items()))
     if python:
         yield "\npython:"
     for scope, resolution in python:
@@ -142,6 +151,15 @@ def _lines(lock: Lock) -> Iterator[str]:
     for scope, resolution in python:
         yield f"  {json.dumps(scope, ensure_ascii=False)}:"
         yield from (f"    {name}: {' '.join(one.hashes)}" for name, one in sorted(resolution.packages.items()))
+    if lock.debian:
+        yield _DEBIAN.rstrip("\n")
+    for scope, generation in sorted(lock.debian.items()):
+        yield f"  {json.dumps(scope, ensure_ascii=False)}:"
+        yield from (f"    {line}" for line in render_debs(generation))
+
+
+def _id_line(name: str, account: Account) -> str:
+    return f"  {name} {account.id}: {' '.join(account.layers)}".rstrip()
 
 
 def _resolution_lines(resolution: Resolution) -> Iterator[str]:
@@ -157,10 +175,11 @@ def _resolution_lines(resolution: Resolution) -> Iterator[str]:
 
 
 def _parse(body: str) -> Lock:
-    """The hashes, nine tenths of a lock, are split line by line: the YAML parser looks at every letter, in ten times
-    the time.
+    """Hashes and Debian's packages, nine tenths of a lock, are split line by line: the YAML parser looks at every letter,
+    in ten times the time.
     """
-    text, _, rest = body.partition(_HASHES)
+    text, _, debian = body.partition(_DEBIAN)
+    text, _, rest = text.partition(_HASHES)
     tree = yaml.load(text, Loader=yaml.CBaseLoader) or {}  # noqa: S506 - it makes text, lists and dicts only
     hashes = _hashes(rest)
     return Lock(
@@ -168,7 +187,14 @@ def _parse(body: str) -> Lock:
         epochs=dict(tree.get("epochs", {})),
         repositories={stack: _revision(**part) for stack, part in tree.get("repositories", {}).items()},
         python={scope: _resolution(part, hashes[scope]) for scope, part in tree.get("python", {}).items()},
+        ids=dict(_account(*item) for item in tree.get("ids", {}).items()),
+        debian={scope: tuple(map(parse_deb, lines)) for scope, lines in _scopes(debian).items()},
     )
+
+
+def _account(key: str, layers: str) -> tuple[str, Account]:
+    name, number = key.split(" ")
+    return name, Account(id=int(number), layers=tuple(layers.split()))
 
 
 def _revision(*, url: str, ref: str, commit: str) -> Revision:
@@ -179,14 +205,23 @@ def _revision(*, url: str, ref: str, commit: str) -> Revision:
 
 def _hashes(text: str) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """For each scope and package."""
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
-    here: dict[str, tuple[str, ...]] = {}
+    return {scope: dict(map(_package_hashes, lines)) for scope, lines in _scopes(text).items()}
+
+
+def _package_hashes(line: str) -> tuple[str, tuple[str, ...]]:
+    name, _, some = line.partition(": ")
+    return name, tuple(some.split())
+
+
+def _scopes(text: str) -> Mapping[str, list[str]]:
+    """The lines below each scope."""
+    found: dict[str, list[str]] = {}
+    here: list[str] = []
     for line in text.splitlines():
         if line.startswith("    "):
-            name, _, some = line.strip().partition(": ")
-            here[name] = tuple(some.split())
+            here.append(line.strip())
         else:
-            here = found.setdefault(json.loads(line.strip().removesuffix(":")), {})
+            here = found.setdefault(json.loads(line.strip().removesuffix(":")), [])
     return found
 
 
