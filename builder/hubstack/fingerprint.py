@@ -171,14 +171,8 @@ def _reason(kind: str, name: str, was: str, now: str) -> str:
             said = _moved(f"the commit of {name}", was[:_DIGITS], now[:_DIGITS])
         case "pin":
             said = _moved(name, was.partition(" ")[0], now.partition(" ")[0])
-        case "deb":
-            said = _moved(name, was, now)
-        case "id":
-            said = _moved(f"the id of {name}", was, now)
-        case "epoch":
-            said = _moved("its refresh epoch", was, now)
-        case "image":
-            said = _moved(name, was, now)
+        case "deb" | "image" | "id" | "epoch":
+            said = _moved({"id": f"the id of {name}", "epoch": "its refresh epoch"}.get(kind, name), was, now)
         case "base" | "address":
             said = f"{name} is {now or 'gone'}, was {was or 'none'}"
         case "parent":

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -45,6 +45,7 @@ _FORMAT = re.compile(r"^format: ([0-9]+)$", re.MULTILINE)
 _HASHES = "\nsha256:\n"
 _DEBIAN = "\ndebian:\n"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_Part = TypeVar("_Part", Resolution, Generation)
 _CONFLICT = re.compile(r"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
 
 
@@ -124,54 +125,54 @@ def _body(text: str, path: str, *, edited: bool) -> str:
 
 
 def _lines(lock: Lock) -> Iterator[str]:
-    python = sorted(lock.python.items())
-    if lock.images:
-        yield "\nimages:"
-        yield from (f"  {json.dumps(name)}: {digest}" for name, digest in sorted(lock.images.items()))
-    if lock.epochs:
-        yield "\nepochs:"
-        yield from (f"  {layer}: {epoch}" for layer, epoch in sorted(lock.epochs.items()))
-    if lock.repositories:
-        yield "\nrepositories:"
-    for stack, revision in sorted(lock.repositories.items()):
-        yield f"  {stack}:"
-        yield f"    url: {json.dumps(revision.url)}"
-        yield f"    ref: {json.dumps(revision.ref)}"
-        yield f"    commit: {json.dumps(revision.commit)}"
-    if lock.ids:
-        yield "\nids:"
-        yield from (_id_line(name, account) for name, account in sorted(lock.ids.items()))
-    if python:
-        yield "\npython:"
-    for scope, resolution in python:
-        yield f"  {json.dumps(scope, ensure_ascii=False)}:"
-        yield from _resolution_lines(resolution)
-    if python:
-        yield _HASHES.rstrip("\n")
-    for scope, resolution in python:
-        yield f"  {json.dumps(scope, ensure_ascii=False)}:"
-        yield from (f"    {name}: {' '.join(one.hashes)}" for name, one in sorted(resolution.packages.items()))
-    if lock.debian:
-        yield _DEBIAN.rstrip("\n")
-    for scope, generation in sorted(lock.debian.items()):
-        yield f"  {json.dumps(scope, ensure_ascii=False)}:"
-        yield from (f"    {line}" for line in render_debs(generation))
+    python, debian = sorted(lock.python.items()), sorted(lock.debian.items())
+    yield from _section("images", (f"{json.dumps(name)}: {digest}" for name, digest in sorted(lock.images.items())))
+    yield from _section("epochs", (f"{layer}: {epoch}" for layer, epoch in sorted(lock.epochs.items())))
+    revisions = (line for item in sorted(lock.repositories.items()) for line in _revision_lines(*item))
+    yield from _section("repositories", revisions)
+    yield from _section("ids", (_id_line(name, account) for name, account in sorted(lock.ids.items())))
+    yield from _section("python", _scoped(python, _resolution_lines))
+    yield from _section("sha256", _scoped(python, _hash_lines))
+    yield from _section("debian", _scoped(debian, render_debs))
+
+
+def _section(name: str, lines: Iterable[str]) -> Iterator[str]:
+    """Nothing, where it would be empty."""
+    body = [f"  {line}" for line in lines]
+    return iter([f"\n{name}:", *body] if body else [])
+
+
+def _scoped(parts: Iterable[tuple[str, _Part]], lines: Callable[[_Part], Iterable[str]]) -> Iterator[str]:
+    for scope, part in parts:
+        yield f"{json.dumps(scope, ensure_ascii=False)}:"
+        yield from (f"  {line}" for line in lines(part))
+
+
+def _revision_lines(stack: str, revision: Revision) -> Iterator[str]:
+    yield f"{stack}:"
+    yield f"  url: {json.dumps(revision.url)}"
+    yield f"  ref: {json.dumps(revision.ref)}"
+    yield f"  commit: {json.dumps(revision.commit)}"
+
+
+def _hash_lines(resolution: Resolution) -> Iterator[str]:
+    return (f"{name}: {' '.join(one.hashes)}" for name, one in sorted(resolution.packages.items()))
 
 
 def _id_line(name: str, account: Account) -> str:
-    return f"  {name} {account.id}: {' '.join(account.layers)}".rstrip()
+    return f"{name} {account.id}: {' '.join(account.layers)}".rstrip()
 
 
 def _resolution_lines(resolution: Resolution) -> Iterator[str]:
-    yield "    requirements:"
+    yield "requirements:"
     for layer, lines in sorted(resolution.requirements.items()):
-        yield f"      {layer}:"
-        yield from (f"      - {json.dumps(line, ensure_ascii=False)}" for line in lines)
-    yield "    packages:"
+        yield f"  {layer}:"
+        yield from (f"  - {json.dumps(line, ensure_ascii=False)}" for line in lines)
+    yield "packages:"
     for _, package in sorted(resolution.packages.items()):
-        yield f"      {package.name} {package.version}: {' '.join(package.needs)}".rstrip()
+        yield f"  {package.name} {package.version}: {' '.join(package.needs)}".rstrip()
         for extra, added in sorted(package.extras.items()):
-            yield f"      {package.name}[{extra}]: {' '.join(added)}".rstrip()
+            yield f"  {package.name}[{extra}]: {' '.join(added)}".rstrip()
 
 
 def _parse(body: str) -> Lock:

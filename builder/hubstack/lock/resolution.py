@@ -99,7 +99,9 @@ def scopes(project: Project, graph: Graph, inputs: Mapping[str, PythonInput]) ->
         values = {name: text for parent in node.parents for name, text in differing[parent].items()}
         if (asked := inputs.get(node.id)) is not None:
             below = [project.layers[graph.nodes[one].layer] for one in graph.lineage[node.id]]
-            values |= {name: plain_text(value) for name, value in asked.values.items() if value != _default(name, below)}
+            values |= {
+                name: plain_text(value) for name, value in asked.values.items() if value != _default(name, below)
+            }
             found[node.id] = Scope(python=asked.python, platform=asked.platform, values=tuple(sorted(values.items())))
         differing[node.id] = values
     return found

@@ -30,6 +30,8 @@ def _files(debs: Mapping[str, str], ids: Mapping[str, int]) -> Iterator[SourceFi
         text = "".join(f"{name} {version}\n" for name, version in sorted(debs.items()))
         yield SourceFile(path=DEBS, content=text.encode())
     if ids:
-        yield SourceFile(path=IDS, content="".join(f"{name}:{number}\n" for name, number in sorted(ids.items())).encode())
+        yield SourceFile(
+            path=IDS, content="".join(f"{name}:{number}\n" for name, number in sorted(ids.items())).encode()
+        )
         script = resources.files("hubstack").joinpath("render", "templates", "account.sh").read_bytes()
         yield SourceFile(path=_ACCOUNT, content=script, executable=True)
