@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from hubstack.cli.invocation import LOCK, Invocation, echo_json, examples, json_option, show_warnings
+
+if TYPE_CHECKING:
+    from hubstack.model import Graph
 
 
 @click.command(
@@ -69,6 +74,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
             find_commit=partial(find_commit, ca_bundle=invocation.ca_bundle),
             env={**os.environ, **bundle},
             say=lambda text: click.echo(text, err=True),
+            accounts=partial(_accounts, invocation, graph, thorough="ids" in only),
         ),
         only,
     )
@@ -80,3 +86,14 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
         echo_json(changes_json(rows))
     else:
         click.echo(changes_table(rows) or f"{LOCK}: nothing changed")
+
+
+def _accounts(invocation: Invocation, graph: Graph, *, thorough: bool) -> Mapping[str, frozenset[str]]:
+    """What built layers were seen to make: nothing, where the project names no registry."""
+    from hubstack.merge.census import Census
+    from hubstack.merge.shelf import Shelf
+
+    if invocation.project.settings.registry is None and not thorough:
+        return {}
+    shelf = Shelf(registry=invocation.connect(), names=invocation.names, store=invocation.store, write=False)
+    return Census(shelf=shelf, thorough=thorough).made(graph)

@@ -92,17 +92,18 @@ def update(demand: Demand, lock: Lock, outside: Outside, only: Sequence[str] = (
     images, unpinned = _images(demand, lock, outside, choice)
     repositories, unasked = _repositories(demand.project, lock, outside, choice)
     debian, unresolved = _debian(demand, lock, outside, choice)
+    ids, uncounted = _ids(demand.project, lock, outside, choice)
     wanted = (
         *(unpinned if "images" in only else ()),
         *(unasked if only else ()),
         *(unresolved if "debian" in only else ()),
+        *(uncounted if "ids" in only else ()),
     )
     if wanted:
         raise HubstackError("\n".join(f"{warning.position}: {warning.what}." for warning in wanted))
     epochs = _epochs(demand.project, lock, outside.today, choice)
-    ids = _ids(demand.project, lock, outside, choice)
     new = Lock(images=images, epochs=epochs, python=python, repositories=repositories, ids=ids, debian=debian)
-    return Updated(lock=new, warnings=(*unpinned, *unasked, *unresolved))
+    return Updated(lock=new, warnings=(*unpinned, *unasked, *unresolved, *uncounted))
 
 
 def choose(only: Sequence[str], demand: Demand, lock: Lock) -> Choice:
@@ -230,10 +231,19 @@ def _debian(
     return ask_archive(demand, lock.debian, outside.run, outside.env, outside.say)
 
 
-def _ids(project: Project, lock: Lock, outside: Outside, choice: Choice) -> Ledger:
+def _ids(project: Project, lock: Lock, outside: Outside, choice: Choice) -> tuple[Ledger, tuple[Problem, ...]]:
+    """What built layers have made is in a registry, which a project may not have yet."""
     if "ids" not in choice.sections:
-        return lock.ids
-    return enter(lock.ids, outside.accounts(), project.layers)
+        return lock.ids, ()
+    try:
+        return enter(lock.ids, outside.accounts(), project.layers), ()
+    except RegistryError as error:
+        what = (
+            f"what built layers have made could not be asked for, so ids stay as they are: {error.message.rstrip('.')}"
+        )
+        return lock.ids, (
+            Problem(position=project.settings.source.at("registry"), what=what, severity=Severity.WARNING),
+        )
 
 
 # --- Python packages ---------------------------------------------------------------------------------------------------

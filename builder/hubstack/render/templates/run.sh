@@ -19,6 +19,16 @@ if [ -s $ca ]; then
     done
 fi
 
+# Users and groups get the ids that hubstack.lock gives them.
+if [ -e /tmp/.hubstack/ids ]; then
+    mkdir /tmp/.bin
+    for name in adduser addgroup useradd groupadd systemd-sysusers; do
+        ln -s /tmp/.hubstack/account.sh /tmp/.bin/$name
+    done
+    PATH=/tmp/.bin:$PATH
+fi
+cat /etc/passwd /etc/group 2>/dev/null | cut -d: -f1 >/tmp/.accounts
+
 policy=
 if [ "${1:-}" = apt ]; then
     export DEBIAN_FRONTEND=noninteractive APT_CONFIG=/tmp/.apt.conf
@@ -27,6 +37,7 @@ if [ "${1:-}" = apt ]; then
     rm -f /tmp/.apt.conf.d/docker-clean
     echo 'Dir::Etc::Parts "/tmp/.apt.conf.d"; Acquire::Retries "3"; Dpkg::Use-Pty "false";
         APT::Update::Error-Mode "any";' >$APT_CONFIG
+    [ ! -d /tmp/.bin ] || echo 'DPkg::Path "/tmp/.bin:/usr/sbin:/usr/bin:/sbin:/bin";' >>$APT_CONFIG
     [ ! -s $ca ] || echo "Acquire::https::CAInfo \"$ca\";" >>$APT_CONFIG
     # Without it packages start their services.
     if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -44,6 +55,22 @@ else
     sh -eu /tmp/.script </dev/null
 fi
 [ -z "$policy" ] || rm $policy
+
+# Of dynamic ids (adduser.conf(5), login.defs(5)) those that the ledger has not given.
+unlisted=$(cat /etc/passwd /etc/group 2>/dev/null | awk -F: -v accounts=/tmp/.accounts '
+    BEGIN { while ((getline name < accounts) > 0) known[name] = 1 }
+    !($1 in known) && $3 >= 100 && $3 < 700 || !($1 in known) && $3 >= 900 && $3 < 1000 { known[$1] = 1; print $1 }' |
+    LC_ALL=C sort | tr '\n' ' ')
+[ -z "$unlisted" ] || echo "hubstack: no id in hubstack.lock: $unlisted- once this is built: hubstack update --only ids"
+
+# What the lock expects and the archive no longer has.
+if [ -e /tmp/.hubstack/debs ] && command -v dpkg-query >/dev/null; then
+    dpkg-query -W -f '${Package} ${Version}\n' | awk '
+        NR == FNR { there[$1] = $2; next }
+        ($1 in there) && there[$1] != $2 {
+            print "hubstack: " $1 " is " there[$1] ", and " $2 " in hubstack.lock: hubstack update --only debian"
+        }' - /tmp/.hubstack/debs
+fi
 
 # Octave's list of packages begins with who made it when.
 octave=/usr/share/octave/octave_packages
