@@ -2,10 +2,29 @@
 # Stands before adduser, addgroup, useradd, groupadd and systemd-sysusers on the PATH while a step runs, and gives those
 # names their ids that have one in hubstack.lock. So nothing of the ledger is in the image, and a package that brings
 # adduser itself is served as well.
+#
+# Called by its own name it puts itself there: only before what there is, since packages ask which of these they have. As
+# dpkg, which apt calls again after each unpacking, it does so once more and is dpkg then.
 set -eu
 ids=/tmp/.hubstack/ids # NAME:ID
 tool=${0##*/}
 PATH=$(printf ':%s:' "$PATH" | sed 's#:/tmp/\.bin:#:#g; s/^://; s/:$//')
+
+case $tool in
+    account.sh | dpkg)
+        mkdir -p /tmp/.bin
+        for name in adduser addgroup useradd groupadd systemd-sysusers; do
+            rm -f /tmp/.bin/$name
+            ! command -v $name >/dev/null || ln -s /tmp/.hubstack/account.sh /tmp/.bin/$name
+        done
+        if [ "$tool" = dpkg ]; then
+            dpkg=$(command -v dpkg)
+            PATH=/tmp/.bin:$PATH
+            exec "$dpkg" "$@"
+        fi
+        exit 0
+        ;;
+esac
 
 # The id of the account that is called by the last argument: useradd(8), groupadd(8).
 listed() {

@@ -21,10 +21,7 @@ fi
 
 # Users and groups get the ids that hubstack.lock gives them.
 if [ -e /tmp/.hubstack/ids ]; then
-    mkdir /tmp/.bin
-    for name in adduser addgroup useradd groupadd systemd-sysusers; do
-        ln -s /tmp/.hubstack/account.sh /tmp/.bin/$name
-    done
+    /tmp/.hubstack/account.sh
     PATH=/tmp/.bin:$PATH
 fi
 cat /etc/passwd /etc/group 2>/dev/null | cut -d: -f1 >/tmp/.accounts
@@ -37,7 +34,11 @@ if [ "${1:-}" = apt ]; then
     rm -f /tmp/.apt.conf.d/docker-clean
     echo 'Dir::Etc::Parts "/tmp/.apt.conf.d"; Acquire::Retries "3"; Dpkg::Use-Pty "false";
         APT::Update::Error-Mode "any";' >$APT_CONFIG
-    [ ! -d /tmp/.bin ] || echo 'DPkg::Path "/tmp/.bin:/usr/sbin:/usr/bin:/sbin:/bin";' >>$APT_CONFIG
+    if [ -e /tmp/.hubstack/ids ]; then
+        mkdir /tmp/.dpkg
+        ln -s /tmp/.hubstack/account.sh /tmp/.dpkg/dpkg
+        echo 'Dir::Bin::dpkg "/tmp/.dpkg/dpkg";' >>$APT_CONFIG
+    fi
     [ ! -s $ca ] || echo "Acquire::https::CAInfo \"$ca\";" >>$APT_CONFIG
     # Without it packages start their services.
     if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -61,7 +62,7 @@ unlisted=$(cat /etc/passwd /etc/group 2>/dev/null | awk -F: -v accounts=/tmp/.ac
     BEGIN { while ((getline name < accounts) > 0) known[name] = 1 }
     !($1 in known) && $3 >= 100 && $3 < 700 || !($1 in known) && $3 >= 900 && $3 < 1000 { known[$1] = 1; print $1 }' |
     LC_ALL=C sort | tr '\n' ' ')
-[ -z "$unlisted" ] || echo "hubstack: no id in hubstack.lock: $unlisted- once this is built: hubstack update --only ids"
+[ -z "$unlisted" ] || echo "hubstack: no id in hubstack.lock: ${unlisted% }. Once this is built: hubstack update --only ids"
 
 # What the lock expects and the archive no longer has.
 if [ -e /tmp/.hubstack/debs ] && command -v dpkg-query >/dev/null; then
@@ -101,9 +102,14 @@ fi
 find / -xdev ! -type d \( \
     -path '/var/cache/debconf/*-old' -o -path '/var/lib/dpkg/*-old' -o -path '/var/lib/ucf/*.[0-9]' \
     -o -regex '/etc/\(passwd\|shadow\|group\|gshadow\|subuid\|subgid\)-' \
+    -o -path '/etc/xml/*.old' -o -path '/etc/sgml/*.old' -o -path '/var/lib/sgml-base/*.old' -o -path /usr/share/info/dir.old \
     -o -newer /tmp/.begin \( -path '/var/log/*' -o -path '/var/cache/ldconfig/*' -o -path '/var/cache/man/*' \
     -o -path '/var/cache/fontconfig/*' -o -path '/var/lib/texmf/*.log' -o -path '/etc/ssh/ssh_host_*' \
-    -o -path '/etc/ssl/*/ssl-cert-snakeoil.*' -o -path /etc/machine-id -o -path /var/lib/dbus/machine-id \) \) -delete
+    -o -path '/etc/ssl/*/ssl-cert-snakeoil.*' -o -path /etc/machine-id -o -path /var/lib/dbus/machine-id \
+    -o -path '/etc/ssl/certs/*' -lname '*ssl-cert-snakeoil.pem' -o -path /etc/munge/munge.key -o -path /etc/bind/rndc.key \
+    -o -path /var/lib/systemd/random-seed -o -path /var/lib/systemd/credential.secret \
+    -o -path /var/lib/NetworkManager/secret_key -o -path /etc/iscsi/initiatorname.iscsi -o -path '/etc/nvme/host*' \) \) \
+    -delete
 
 # Mounts such as /etc/hosts and /proc can't be touched, and aren't in the image.
 find / -xdev -newer /tmp/.begin -exec touch -hd "@$SOURCE_DATE_EPOCH" {} + 2>/dev/null || :
