@@ -35,8 +35,7 @@ def fake() -> Iterator[FakeRegistry]:
 def empty(tmp_path: Path, fake: FakeRegistry) -> Iterator[Site]:
     site = Site.at(tmp_path, fake)
     yield site
-    for client in site.clients:
-        client.close()
+    site.close()
 
 
 @pytest.fixture
@@ -45,13 +44,13 @@ def site(empty: Site) -> Site:
     return empty
 
 
-def counted(site: Site, tables: Mapping[str, str], *, thorough: bool = False) -> dict[str, list[str]]:
+def counted(site: Site, tables: Mapping[str, str]) -> dict[str, list[str]]:
     """The census, when the registry has indexes of the nodes in ``tables``."""
     inputs, registry = DIAMOND.inputs(), site.connect()
     for node, text in tables.items():
         _shelve(site, inputs, node, Index(entries={}, contents={"etc/passwd": text.encode()} if text else {}))
     shelf = Shelf(registry=registry, names=site.names, store=site.invocation(inputs.project).store, write=False)
-    made = Census(shelf=shelf, thorough=thorough).made(inputs.graph)
+    made = Census(shelf=shelf).made(inputs.graph)
     return {layer: sorted(names) for layer, names in made.items()}
 
 
