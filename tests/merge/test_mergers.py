@@ -124,7 +124,9 @@ def test_a_package_stays_automatic_only_where_nobody_asked_for_it() -> None:
 def test_one_number_for_two_accounts_clashes() -> None:
     base = b"root:x:0:0::/:/bin/sh\n"
     a, b = base + b"cron:x:100:100::/:/bin/sh\n", base + b"sshd:x:100:100::/:/bin/sh\n"
-    with pytest.raises(Clash, match="the user id 100 to cron and to sshd"):
+    with pytest.raises(
+        Clash, match="the user id 100 to cron and to sshd; `hubstack update --only ids` gives each its own"
+    ):
         merger("etc/passwd")(sides(base, a, b))
 
 

@@ -11,7 +11,7 @@ from hubstack.errors import HubstackError, RegistryUnreachable
 from hubstack.fingerprint import difference, fingerprints
 from hubstack.lock import Demand, Lock, load_lock, render_lock
 from hubstack.lock.change import changes, changes_table
-from hubstack.lock.ledger import FIRST, LAST, Account, enter, ids_for, unlisted, without_id
+from hubstack.lock.ledger import FIRST, LAST, Account, enter, ids_for
 from hubstack.lock.update import Outside, Updated, update
 from hubstack.model import IDS, Rendered, SourceFile
 from hubstack.render.locked import with_slices
@@ -63,12 +63,6 @@ def test_the_range_ends_where_other_tools_begin() -> None:
 def test_a_layer_is_told_its_own_names_only() -> None:
     assert ids_for("ssh", LEDGER) == {"_ssh": 700}
     assert ids_for("base", LEDGER) == {}
-
-
-def test_an_account_without_an_id_is_named_with_what_to_do() -> None:
-    assert unlisted(["_ssh", "sshd", "adm"], LEDGER) == ("adm", "sshd")
-    assert without_id(["messagebus"]) == "hubstack.lock: messagebus has no id. Run `hubstack update --only ids`."
-    assert without_id(["b", "a"]).startswith("hubstack.lock: a, b have no id.")
 
 
 # --- in the lock -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from typing import TypeAlias
 from hubstack.errors import HubstackError
 
 FIRST, LAST = 700, 899
-UPDATE_IDS = "Run `hubstack update --only ids`."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +24,11 @@ class Account:
 
 
 Ledger: TypeAlias = Mapping[str, Account]
+
+
+def is_dynamic(number: str) -> bool:
+    """Whether an id is one that tools choose: below are Debian's own, above are people's (Debian Policy, 9.2.2)."""
+    return number.isdigit() and 100 <= int(number) < 1000
 
 
 def ids_for(layer: str, ledger: Ledger) -> Mapping[str, int]:
@@ -59,14 +63,3 @@ def _free(taken: Iterable[int]) -> int:
             return number
     hint = "Give some of them an id of your own in the layer: useradd --uid, groupadd --gid."
     raise HubstackError(f"hubstack.lock has used up the ids from {FIRST} to {LAST}", hint=hint)
-
-
-def unlisted(names: Iterable[str], ledger: Ledger) -> tuple[str, ...]:
-    """Accounts that a layer has made and that the ledger doesn't have, sorted."""
-    return tuple(sorted(set(names) - ledger.keys()))
-
-
-def without_id(names: Iterable[str]) -> str:
-    """What to say of them."""
-    told = sorted(names)
-    return f"hubstack.lock: {', '.join(told)} {'has' if len(told) == 1 else 'have'} no id. {UPDATE_IDS}"

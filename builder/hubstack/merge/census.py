@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hubstack.lock.ledger import is_dynamic
 from hubstack.merge.entry import Index
 from hubstack.merge.shelf import MEDIA_TYPE, Shelf, parse_index
 from hubstack.model import Graph
@@ -16,7 +17,6 @@ from hubstack.record import Record, parse_record
 from hubstack.reference import Fingerprint, ImageRef
 
 _TABLES = ("etc/passwd", "etc/group")
-_DYNAMIC = range(100, 1000)  # below are Debian's own, the same everywhere; above are people's (Debian Policy, 9.2.2)
 
 
 @dataclass(kw_only=True)
@@ -80,7 +80,7 @@ def accounts(table: bytes) -> Iterator[str]:
     """The names in a passwd(5) or group(5) whose ids are dynamic."""
     for line in table.decode(errors="replace").splitlines():
         name, *fields = line.split(":")
-        if len(fields) > 1 and fields[1].isdigit() and int(fields[1]) in _DYNAMIC:
+        if len(fields) > 1 and is_dynamic(fields[1]):
             yield name
 
 

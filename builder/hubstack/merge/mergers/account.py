@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
+from hubstack.lock.ledger import is_dynamic
 from hubstack.merge.mergers.side import Clash, Sides, raw, text, three_way
 
 _MEMBERS = {"group": (3,), "gshadow": (2, 3)}  # the fields that are lists of names
@@ -77,7 +78,8 @@ def _check_ids(
         if other != name:
             parts = [number for number, version in enumerate(versions) if name in version or other in version]
             what = "user" if table == "passwd" else "group"
-            raise Clash(f"gives the {what} id {line[field]} to {other} and to {name}", parts)
+            remedy = "; `hubstack update --only ids` gives each its own" if is_dynamic(line[field]) else ""
+            raise Clash(f"gives the {what} id {line[field]} to {other} and to {name}{remedy}", parts)
 
 
 def _check_ranges(
