@@ -13,6 +13,8 @@ argument name                  the build argument's value
 platform                       ``linux/amd64``
 epoch                          the layer's refresh epoch in the lock
 pin      distribution          version and sha256 of its hashes
+deb      package               version of a Debian package that this node is the first to install, in the lock
+id       user or group         the number that the lock gives to what the layer makes
 image    reference             digest of an upstream image that the Dockerfile names
 base     suite, variant, …     what mmdebstrap is asked for
 merge                          MERGE, in place of all above: what is made of its parents
@@ -33,7 +35,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hubstack.model import Graph, Layer, Node, Rendered, SourceFile
+from hubstack.model import DEBS, IDS, Graph, Layer, Node, Rendered, SourceFile
 from hubstack.reference import Fingerprint
 
 FORMAT = 1
@@ -89,14 +91,17 @@ def _facts(node: Node, rendered: Rendered, epochs: Mapping[str, str], below: Map
         yield Fact(kind="recipe", name="", value=str(RECIPE))
         yield Fact(kind="address", name="repository", value=rendered.repository.url)
         yield Fact(kind="commit", name=node.layer, value=rendered.repository.commit)
-    pinned = {"requirements.txt"} if rendered.pins else set()  # written from the pins, which say it better
-    yield from (_file_fact(one) for one in rendered.context if one.path not in pinned)
+    # written from slices of the lock, which say it better
+    sliced = {DEBS, IDS, *(["requirements.txt"] if rendered.pins else [])}
+    yield from (_file_fact(one) for one in rendered.context if one.path not in sliced)
     yield from (Fact(kind="argument", name=name, value=value) for name, value in sorted(rendered.arguments.items()))
     yield Fact(kind="platform", name="", value=node.platform)
     if node.layer in epochs:
         yield Fact(kind="epoch", name="", value=epochs[node.layer])
     for pin in rendered.pins:
         yield Fact(kind="pin", name=pin.name, value=f"{pin.version} {_sum(list(pin.hashes))}")
+    yield from (Fact(kind="deb", name=name, value=version) for name, version in sorted(rendered.debs.items()))
+    yield from (Fact(kind="id", name=name, value=str(number)) for name, number in sorted(rendered.ids.items()))
     yield from (Fact(kind="image", name=name, value=digest) for name, digest in sorted(rendered.upstream.items()))
     if (bootstrap := rendered.bootstrap) is not None:
         yield Fact(kind="base", name="suite", value=bootstrap.suite)
@@ -189,10 +194,8 @@ def _reason(kind: str, name: str, was: str, now: str) -> str:
             said = _moved(f"the commit of {name}", was[:_DIGITS], now[:_DIGITS])
         case "pin":
             said = _moved(name, was.partition(" ")[0], now.partition(" ")[0])
-        case "epoch":
-            said = _moved("its refresh epoch", was, now)
-        case "image":
-            said = _moved(name, was, now)
+        case "deb" | "image" | "id" | "epoch":
+            said = _moved({"id": f"the id of {name}", "epoch": "its refresh epoch"}.get(kind, name), was, now)
         case "base" | "address":
             said = f"{name} is {now or 'gone'}, was {was or 'none'}"
         case "parent":

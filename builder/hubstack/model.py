@@ -380,6 +380,10 @@ class Pin:
     hashes: tuple[str, ...]
 
 
+DEBS, IDS = ".hubstack/debs", ".hubstack/ids"
+"""Where a node's slices of the lock lie in its build context, for build steps to read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
     """What a node is built from, exactly as the engine will get it."""
@@ -391,6 +395,8 @@ class Rendered:
     bootstrap: Bootstrap | None = None  # with its templates resolved
     arguments: Mapping[str, str] = field(default_factory=dict)  # --build-arg
     pins: tuple[Pin, ...] = ()  # the layer's slice of the lock
+    debs: Mapping[str, str] = field(default_factory=dict)  # another: Debian package → version
+    ids: Mapping[str, int] = field(default_factory=dict)  # and of its ledger: user or group → number
     upstream: Mapping[str, Digest] = field(default_factory=dict)  # locked images that the Dockerfile names
     written: Mapping[str, str] = field(default_factory=dict)  # RUNs of hubstack's own, whole → what they are for
     repository: Revision | None = None  # whose own files say, once they are fetched, what the Dockerfile leaves open

@@ -14,6 +14,8 @@ from hubstack.fingerprint import HARNESS, Identity, fingerprints, test_fingerpri
 from hubstack.graph import needed, resolve
 from hubstack.graph.select import Selection, select
 from hubstack.lock import Demand, Lock, Upstream, missing, pins_for
+from hubstack.lock.generation import DebianDemand, DebianInput, Reads, debs_for
+from hubstack.lock.ledger import ids_for
 from hubstack.lock.repository import missing_revision, revision_of
 from hubstack.lock.resolution import PythonInput
 from hubstack.model import Graph, Image, Layer, Method, Project, Rendered
@@ -21,8 +23,10 @@ from hubstack.names import Names
 from hubstack.plan import Known, Plan, make_plan, over_platforms
 from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.refresh import with_rebases
-from hubstack.render import render_leniently, render_requirements, upstream_images
+from hubstack.render import APT, render_debian, render_leniently, render_requirements, upstream_images
+from hubstack.render.locked import with_slices
 from hubstack.render.template import variables_read
+from hubstack.source import Position
 
 _UNKNOWN = Digest("sha256:" + "0" * 64)  # stands for an upstream image that the lock doesn't have
 
@@ -146,6 +150,26 @@ def demand(project: Project, graph: Graph) -> Demand:
     return Demand(project=project, graph=graph, inputs=inputs, upstream=upstream)
 
 
+def apt_reads(project: Project) -> Reads:
+    """The variables that each layer's apt.txt reads."""
+    files = {layer.name: layer.files[APT] for layer in project.layers.values() if APT in layer.files}
+    return {name: variables_read(file.content.decode(errors="replace")) for name, file in files.items()}
+
+
+def debian_demand(project: Project, graph: Graph) -> DebianDemand:
+    """What the whole tree asks of Debian's archive. Raises ProjectError."""
+    inputs = {}
+    for node, asked in render_debian(project, graph).items():
+        layer = project.layers[graph.nodes[node].layer]
+        file = Position(path=f"{layer.folder}/{APT}")
+        inputs[node] = DebianInput(
+            bootstrap=asked.bootstrap,
+            lines=asked.lines,
+            position=file if asked.bootstrap is None else layer.source.key("bootstrap"),
+        )
+    return DebianDemand(inputs=inputs, reads=apt_reads(project))
+
+
 def prepare(project: Project, lock: Lock, terms: Sequence[str], *, drafts: bool = False) -> Inputs:
     """What the selected nodes are made of. Raises ProjectError with all faults, UsageError for ``terms``."""
     graph = resolve(project)
@@ -174,6 +198,11 @@ def prepare_nodes(project: Project, lock: Lock, graph: Graph, selection: Selecti
         revisions=revisions,
         nodes=nodes,
     )
+    debs = debs_for(project, graph, lock.debian, apt_reads(project))
+    rendered = {
+        node: with_slices(one, debs.get(node, {}), ids_for(graph.nodes[node].layer, lock.ids))
+        for node, one in rendered.items()
+    }
     problems += faults
     if any(one.severity is Severity.ERROR for one in problems):
         raise ProjectError(problems)

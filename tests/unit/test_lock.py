@@ -116,8 +116,8 @@ def test_marks_of_a_merge_conflict_are_named() -> None:
 
 
 def test_a_newer_format_is_refused_before_anything_else_is_read() -> None:
-    assert message("# Written by a newer one\nformat: 2\nseal: x\n") == (
-        "hubstack.lock:2:1: a newer hubstack wrote this lock (format 2; this one reads 1). Upgrade hubstack."
+    assert message("# Written by a newer one\nformat: 3\nseal: x\n") == (
+        "hubstack.lock:2:1: a newer hubstack wrote this lock (format 3; this one reads 2). Upgrade hubstack."
     )
 
 

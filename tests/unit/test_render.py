@@ -186,8 +186,9 @@ def test_hadolint_is_content(name: str) -> None:
     assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_shellcheck_is_content_with_the_script() -> None:
-    script = resources.files("hubstack.render") / "templates" / "run.sh"
+@pytest.mark.parametrize("name", ["run.sh", "account.sh"])
+def test_shellcheck_is_content_with_the_scripts(name: str) -> None:
+    script = resources.files("hubstack.render") / "templates" / name
     result = subprocess.run(
         [Path(sys.executable).parent / "shellcheck", str(script)], capture_output=True, text=True, check=False
     )

@@ -44,7 +44,11 @@ PURE = {  # everything up to the plan, and what is made of it: no clock, environ
     "installation",
 }
 PURE_INSIDE = {"hubstack.ci.estimate", "hubstack.ci.wave", "hubstack.ci.matrix"}  # of rooms that are not
-EDGES_INSIDE = {"hubstack.lock.update", "hubstack.render.fork"}  # the one verb that asks; the bounded child
+EDGES_INSIDE = {
+    "hubstack.lock.update",
+    "hubstack.lock.archive",
+    "hubstack.render.fork",
+}  # the verb that asks; the child
 OUTSIDE = {"subprocess", "socket", "urllib", "http", "httpx", "requests", "docker", "datetime", "random", "tempfile"}
 
 

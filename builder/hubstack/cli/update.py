@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from hubstack.cli.invocation import LOCK, Invocation, echo_json, examples, json_option, show_warnings
+
+if TYPE_CHECKING:
+    from hubstack.model import Graph
 
 
 @click.command(
@@ -19,21 +25,24 @@ from hubstack.cli.invocation import LOCK, Invocation, echo_json, examples, json_
         "hubstack update --only numpy            one package, in every layer that has it",
         "hubstack update --only epochs           let layers with `refresh:` be built again",
         "hubstack update --only repositories     new commits of the repositories that stacks prebuild",
+        "hubstack update --only debian           what apt would install now",
+        "hubstack update --only ids              users and groups that built layers were seen to make",
     ),
 )
 @click.option(
     "--only",
     multiple=True,
     metavar="WHAT",
-    help="python, images, epochs, repositories, PACKAGE, layer:NAME or repository:STACK. Repeatable.",
+    help="python, images, epochs, repositories, debian, ids, PACKAGE, layer:NAME or repository:STACK. Repeatable.",
 )
 @click.option("--today", metavar="DATE", type=click.DateTime(["%Y-%m-%d"]), help="For epochs, instead of the clock.")
 @json_option
 @click.pass_obj
 def command(invocation: Invocation, only: tuple[str, ...], today: datetime | None, as_json: bool) -> None:
-    """Refresh hubstack.lock: Python packages, upstream images, refresh epochs, commits of prebuilt repositories.
+    """Refresh hubstack.lock: Python and Debian packages, upstream images, refresh epochs, commits of prebuilt
+    repositories, and the ids of users and groups.
 
-    The only verb that reads a clock, an index or what a branch is now. Review the table that it prints, then commit the lock.
+    The only verb that reads a clock, an index, an archive or what a branch is now. Review the table that it prints, then commit the lock.
     """
     from hubstack import command as process
     from hubstack.graph import resolve
@@ -41,7 +50,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
     from hubstack.lock import Lock, load_lock, pins_for, render_lock
     from hubstack.lock.change import changes, changes_json, changes_table, holders
     from hubstack.lock.update import Outside, update
-    from hubstack.pipeline import demand
+    from hubstack.pipeline import debian_demand, demand
     from hubstack.reference import Digest, ImageRef
     from hubstack.repository.checkout import find_commit
 
@@ -49,7 +58,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
     old = load_lock(path.read_text(encoding="utf-8"), LOCK, edited=True) if path.exists() else Lock()
     project = invocation.project
     graph = resolve(project)
-    asked = demand(project, graph)
+    asked = replace(demand(project, graph), debian=debian_demand(project, graph))
 
     def resolve_image(ref: ImageRef) -> Digest | None:
         return invocation.client(ref.host).head(ref)
@@ -65,6 +74,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
             find_commit=partial(find_commit, ca_bundle=invocation.ca_bundle),
             env={**os.environ, **bundle},
             say=lambda text: click.echo(text, err=True),
+            accounts=partial(_accounts, invocation, graph, thorough="ids" in only),
         ),
         only,
     )
@@ -76,3 +86,15 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
         echo_json(changes_json(rows))
     else:
         click.echo(changes_table(rows) or f"{LOCK}: nothing changed")
+
+
+def _accounts(invocation: Invocation, graph: Graph, *, thorough: bool) -> Mapping[str, frozenset[str]]:
+    """What built layers were seen to make: nothing, where the project names no registry."""
+    from hubstack.merge.census import Census
+    from hubstack.merge.shelf import Shelf
+
+    if invocation.project.settings.registry is None and not thorough:
+        return {}
+    registry, names, store = invocation.connect(), invocation.names, invocation.store
+    shelf = Shelf(sources={}, registry=registry, names=names, store=store, write=False)
+    return Census(shelf=shelf, thorough=thorough).made(graph)

@@ -1,8 +1,8 @@
 """``hubstack.lock``: everything that moves outside the tree, pinned; and each node's slice of it.
 
 The file is YAML that hubstack writes and that people read as diffs: one package a line; the hashes, which nobody reads,
-one package a line at the end. A checksum over all below it finds edits and unlucky merges. No host of a package index
-is in it.
+one package a line below them; Debian's packages, which are many, at the end. A checksum over all below it finds edits and
+unlucky merges. No host of a package index or archive is in it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from hubstack.errors import Problem, ProjectError, Severity
+from hubstack.lock.generation import DebianDemand, Generation, parse_deb, render_debs
+from hubstack.lock.ledger import Account, Ledger
 from hubstack.lock.resolution import (
     Package,
     PythonInput,
@@ -34,14 +36,16 @@ from hubstack.reference import Digest
 from hubstack.source import Position
 
 LOCK_FILE = "hubstack.lock"
-FORMAT = 1
+FORMAT = 2
 UPDATE = "Run `hubstack update`."
 
 _COMMENT = f"# Written by `hubstack update`, which is also how to change it: {LOCK_FILE} is not for editing.\n"
 _HEADER = re.compile(r"(?:#.*\n)*format: (?P<format>[0-9]+)\nchecksum: (?P<checksum>[0-9a-f]{64})\n")
 _FORMAT = re.compile(r"^format: ([0-9]+)$", re.MULTILINE)
 _HASHES = "\nsha256:\n"
+_DEBIAN = "\ndebian:\n"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_Part = TypeVar("_Part", Resolution, Generation)
 _CONFLICT = re.compile(r"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
 
 
@@ -51,6 +55,8 @@ class Lock:
     epochs: Mapping[str, str] = field(default_factory=dict)  # layer → "2026-11-01"
     repositories: Mapping[str, Revision] = field(default_factory=dict)  # by stack
     python: Mapping[str, Resolution] = field(default_factory=dict)  # by the scope's text, "3.13 jupyterlab=4.5"
+    ids: Ledger = field(default_factory=dict)  # by the user's or group's name
+    debian: Mapping[str, Generation] = field(default_factory=dict)  # by the scope's text, "debian release=trixie"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,7 @@ class Demand:
     graph: Graph
     inputs: Mapping[str, PythonInput] = field(default_factory=dict)  # by node id, for layers with a requirements.txt
     upstream: tuple[Upstream, ...] = ()
+    debian: DebianDemand = field(default_factory=DebianDemand)  # what only an update asks for
 
 
 # --- the file ----------------------------------------------------------------------------------------------------------
@@ -118,49 +125,62 @@ def _body(text: str, path: str, *, edited: bool) -> str:
 
 
 def _lines(lock: Lock) -> Iterator[str]:
-    python = sorted(lock.python.items())
-    if lock.images:
-        yield "\nimages:"
-        yield from (f"  {json.dumps(name)}: {digest}" for name, digest in sorted(lock.images.items()))
-    if lock.epochs:
-        yield "\nepochs:"
-        yield from (f"  {layer}: {epoch}" for layer, epoch in sorted(lock.epochs.items()))
-    if lock.repositories:
-        yield "\nrepositories:"
-    for stack, revision in sorted(lock.repositories.items()):
-        yield f"  {stack}:"
-        yield f"    url: {json.dumps(revision.url)}"
-        yield f"    ref: {json.dumps(revision.ref)}"
-        yield f"    commit: {json.dumps(revision.commit)}"
-    if python:
-        yield "\npython:"
-    for scope, resolution in python:
-        yield f"  {json.dumps(scope, ensure_ascii=False)}:"
-        yield from _resolution_lines(resolution)
-    if python:
-        yield _HASHES.rstrip("\n")
-    for scope, resolution in python:
-        yield f"  {json.dumps(scope, ensure_ascii=False)}:"
-        yield from (f"    {name}: {' '.join(one.hashes)}" for name, one in sorted(resolution.packages.items()))
+    python, debian = sorted(lock.python.items()), sorted(lock.debian.items())
+    yield from _section("images", (f"{json.dumps(name)}: {digest}" for name, digest in sorted(lock.images.items())))
+    yield from _section("epochs", (f"{layer}: {epoch}" for layer, epoch in sorted(lock.epochs.items())))
+    revisions = (line for item in sorted(lock.repositories.items()) for line in _revision_lines(*item))
+    yield from _section("repositories", revisions)
+    yield from _section("ids", (_id_line(name, account) for name, account in sorted(lock.ids.items())))
+    yield from _section("python", _scoped(python, _resolution_lines))
+    yield from _section("sha256", _scoped(python, _hash_lines))
+    yield from _section("debian", _scoped(debian, render_debs))
+
+
+def _section(name: str, lines: Iterable[str]) -> Iterator[str]:
+    """Nothing, where it would be empty."""
+    body = [f"  {line}" for line in lines]
+    return iter([f"\n{name}:", *body] if body else [])
+
+
+def _scoped(parts: Iterable[tuple[str, _Part]], lines: Callable[[_Part], Iterable[str]]) -> Iterator[str]:
+    for scope, part in parts:
+        yield f"{json.dumps(scope, ensure_ascii=False)}:"
+        yield from (f"  {line}" for line in lines(part))
+
+
+def _revision_lines(stack: str, revision: Revision) -> Iterator[str]:
+    yield f"{stack}:"
+    yield f"  url: {json.dumps(revision.url)}"
+    yield f"  ref: {json.dumps(revision.ref)}"
+    yield f"  commit: {json.dumps(revision.commit)}"
+
+
+def _hash_lines(resolution: Resolution) -> Iterator[str]:
+    return (f"{name}: {' '.join(one.hashes)}" for name, one in sorted(resolution.packages.items()))
+
+
+def _id_line(name: str, account: Account) -> str:
+    return f"{name} {account.id}: {' '.join(account.layers)}".rstrip()
 
 
 def _resolution_lines(resolution: Resolution) -> Iterator[str]:
-    yield "    requirements:"
+    yield "requirements:"
     for layer, lines in sorted(resolution.requirements.items()):
-        yield f"      {layer}:"
-        yield from (f"      - {json.dumps(line, ensure_ascii=False)}" for line in lines)
-    yield "    packages:"
+        yield f"  {layer}:"
+        yield from (f"  - {json.dumps(line, ensure_ascii=False)}" for line in lines)
+    yield "packages:"
     for _, package in sorted(resolution.packages.items()):
-        yield f"      {package.name} {package.version}: {' '.join(package.needs)}".rstrip()
+        yield f"  {package.name} {package.version}: {' '.join(package.needs)}".rstrip()
         for extra, added in sorted(package.extras.items()):
-            yield f"      {package.name}[{extra}]: {' '.join(added)}".rstrip()
+            yield f"  {package.name}[{extra}]: {' '.join(added)}".rstrip()
 
 
 def _parse(body: str) -> Lock:
-    """The hashes, nine tenths of a lock, are split line by line: the YAML parser looks at every letter, in ten times
-    the time.
+    """Hashes and Debian's packages, nine tenths of a lock, are split line by line: the YAML parser looks at every letter,
+    in ten times the time.
     """
-    text, _, rest = body.partition(_HASHES)
+    text, _, debian = body.partition(_DEBIAN)
+    text, _, rest = text.partition(_HASHES)
     tree = yaml.load(text, Loader=yaml.CBaseLoader) or {}  # noqa: S506 - it makes text, lists and dicts only
     hashes = _hashes(rest)
     return Lock(
@@ -168,7 +188,14 @@ def _parse(body: str) -> Lock:
         epochs=dict(tree.get("epochs", {})),
         repositories={stack: _revision(**part) for stack, part in tree.get("repositories", {}).items()},
         python={scope: _resolution(part, hashes[scope]) for scope, part in tree.get("python", {}).items()},
+        ids=dict(_account(*item) for item in tree.get("ids", {}).items()),
+        debian={scope: tuple(map(parse_deb, lines)) for scope, lines in _scopes(debian).items()},
     )
+
+
+def _account(key: str, layers: str) -> tuple[str, Account]:
+    name, number = key.split(" ")
+    return name, Account(id=int(number), layers=tuple(layers.split()))
 
 
 def _revision(*, url: str, ref: str, commit: str) -> Revision:
@@ -179,14 +206,23 @@ def _revision(*, url: str, ref: str, commit: str) -> Revision:
 
 def _hashes(text: str) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """For each scope and package."""
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
-    here: dict[str, tuple[str, ...]] = {}
+    return {scope: dict(map(_package_hashes, lines)) for scope, lines in _scopes(text).items()}
+
+
+def _package_hashes(line: str) -> tuple[str, tuple[str, ...]]:
+    name, _, some = line.partition(": ")
+    return name, tuple(some.split())
+
+
+def _scopes(text: str) -> Mapping[str, list[str]]:
+    """The lines below each scope."""
+    found: dict[str, list[str]] = {}
+    here: list[str] = []
     for line in text.splitlines():
         if line.startswith("    "):
-            name, _, some = line.strip().partition(": ")
-            here[name] = tuple(some.split())
+            here.append(line.strip())
         else:
-            here = found.setdefault(json.loads(line.strip().removesuffix(":")), {})
+            here = found.setdefault(json.loads(line.strip().removesuffix(":")), [])
     return found
 
 

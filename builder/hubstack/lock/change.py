@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from hubstack.lock import Lock, Slices
+from hubstack.lock.generation import Generation
 from hubstack.lock.resolution import Package
 from hubstack.model import Graph
 
@@ -23,6 +24,8 @@ class ChangeKind(StrEnum):
     IMAGE = "image"
     EPOCH = "epoch"
     REPOSITORY = "repository"
+    ID = "id"
+    DEBIAN = "debian"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class Change:
     old: str
     new: str
     layers: tuple[str, ...] = ()  # whose nodes are built again because of it, as far as that is known
-    scopes: tuple[str, ...] = ()  # "3.13", "3.13 jupyterlab=4.5"; of packages
+    scopes: tuple[str, ...] = ()  # "3.13", "3.13 jupyterlab=4.5", "debian release=trixie"; of packages
 
 
 def holders(graph: Graph, slices: Slices) -> Holders:
@@ -46,12 +49,14 @@ def holders(graph: Graph, slices: Slices) -> Holders:
 
 
 def changes(old: Lock, new: Lock, held: Holders | None = None) -> tuple[Change, ...]:
-    """Packages first, then images, epochs and repositories, each by name. Without ``held`` packages name no layers."""
+    """Python packages first, then the other sections, each by name. Without ``held`` the former name no layers."""
     return (
         *_packages(old, new, held or {}),
         *_simple(ChangeKind.IMAGE, old.images, new.images),
         *_simple(ChangeKind.EPOCH, old.epochs, new.epochs),
         *_simple(ChangeKind.REPOSITORY, _revisions(old), _revisions(new)),
+        *_ids(old, new),
+        *_debian(old, new),
     )
 
 
@@ -87,6 +92,50 @@ def _simple(kind: ChangeKind, old: Mapping[str, str], new: Mapping[str, str]) ->
             yield Change(kind=kind, name=name, old=old.get(name, ""), new=new.get(name, ""), layers=layers)
 
 
+def _ids(old: Lock, new: Lock) -> Iterator[Change]:
+    for name in sorted({*old.ids, *new.ids}):
+        before, after = old.ids.get(name), new.ids.get(name)
+        if before != after:
+            was, now = (str(one.id) if one else "" for one in (before, after))
+            yield Change(kind=ChangeKind.ID, name=name, old=was, new=now, layers=after.layers if after else ())
+
+
+def _debian(old: Lock, new: Lock) -> Iterator[Change]:
+    """A generation that is all new is one row: it has hundreds of packages."""
+    moves: dict[tuple[str, str, str], tuple[set[str], list[str]]] = {}
+    for scope in sorted({*old.debian, *new.debian}):
+        before, after = old.debian.get(scope, ()), new.debian.get(scope, ())
+        if not before or not after:
+            was, now = (str(len(some)) if some else "" for some in (before, after))
+            yield Change(kind=ChangeKind.DEBIAN, name=f"all of {scope}", old=was, new=now)
+            continue
+        for name, was, now, layers in _moved(before, after):
+            known, where = moves.setdefault((name, was, now), (set(), []))
+            known.update(layers)
+            where.append(scope)
+    for (name, was, now), (known, where) in sorted(moves.items()):
+        scopes, holding = tuple(where), tuple(sorted(known))
+        yield Change(kind=ChangeKind.DEBIAN, name=name, old=was, new=now, layers=holding, scopes=scopes)
+
+
+def _moved(before: Generation, after: Generation) -> Iterator[tuple[str, str, str, frozenset[str]]]:
+    """Packages whose versions, or the layers that bring them, changed; with the layers that have another one now."""
+    was, now = _by_name(before), _by_name(after)
+    for name in sorted({*was, *now}):
+        here, there = was.get(name, frozenset()), now.get(name, frozenset())
+        if here != there:
+            versions = (", ".join(sorted({version for version, _ in some})) for some in (here, there))
+            layers = frozenset(one.partition("[")[0] for _, one in here ^ there)
+            yield name, next(versions), next(versions), layers
+
+
+def _by_name(generation: Generation) -> Mapping[str, frozenset[tuple[str, str]]]:
+    found: dict[str, set[tuple[str, str]]] = {}
+    for deb in generation:
+        found.setdefault(deb.name, set()).update((deb.version, one) for one in deb.bringers)
+    return {name: frozenset(some) for name, some in found.items()}
+
+
 def changes_json(rows: Iterable[Change]) -> dict[str, object]:
     return {"format": 1, "changes": [asdict(row) for row in rows]}
 
@@ -106,15 +155,18 @@ _HEADINGS = {
     ChangeKind.IMAGE: ("IMAGE", "OLD", "NEW"),
     ChangeKind.EPOCH: ("LAYER", "OLD EPOCH", "NEW EPOCH"),
     ChangeKind.REPOSITORY: ("REPOSITORY", "OLD COMMIT", "NEW COMMIT"),
+    ChangeKind.ID: ("USER OR GROUP", "OLD ID", "NEW ID", "LAYERS"),
+    ChangeKind.DEBIAN: ("DEBIAN PACKAGE", "OLD", "NEW", "LAYERS", "BASE"),
 }
 
 
 def _cells(row: Change) -> tuple[str, ...]:
     old, new = (_short(text) or "-" for text in (row.old, row.new))
-    if row.kind is not ChangeKind.PYTHON:
-        return (row.name, old, new)
-    new = "other files" if row.old == row.new else new
-    return (row.name, old, new, ", ".join(row.layers) or "-", ", ".join(row.scopes))
+    layers, scopes = (", ".join(some) or "-" for some in (row.layers, row.scopes))
+    if row.kind in (ChangeKind.PYTHON, ChangeKind.DEBIAN):
+        same = "other files" if row.kind is ChangeKind.PYTHON else "other layers"
+        return (row.name, old, same if row.old == row.new else new, layers, scopes)
+    return (row.name, old, new, layers) if row.kind is ChangeKind.ID else (row.name, old, new)
 
 
 def _short(text: str) -> str:

@@ -99,7 +99,9 @@ def scopes(project: Project, graph: Graph, inputs: Mapping[str, PythonInput]) ->
         values = {name: text for parent in node.parents for name, text in differing[parent].items()}
         if (asked := inputs.get(node.id)) is not None:
             below = [project.layers[graph.nodes[one].layer] for one in graph.lineage[node.id]]
-            values |= {name: _text(value) for name, value in asked.values.items() if value != _default(name, below)}
+            values |= {
+                name: plain_text(value) for name, value in asked.values.items() if value != _default(name, below)
+            }
             found[node.id] = Scope(python=asked.python, platform=asked.platform, values=tuple(sorted(values.items())))
         differing[node.id] = values
     return found
@@ -164,7 +166,8 @@ def _default(name: str, layers: list[Layer]) -> Value | None:
     return next((layer.variables[name].default for layer in layers if name in layer.variables), None)
 
 
-def _text(value: Value) -> str:
+def plain_text(value: Value) -> str:
+    """A value in a line of words."""
     text = ",".join(value) if isinstance(value, tuple) else value_text(value)
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)  # a space would start the next one
 

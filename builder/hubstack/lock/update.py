@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Protocol
 
 from hubstack.errors import CommandFailed, HubstackError, Problem, ProjectError, RegistryError, Severity, UsageError
 from hubstack.lock import Demand, Lock, Upstream, pins_for
+from hubstack.lock.archive import Run, ask_archive
+from hubstack.lock.generation import Generation
+from hubstack.lock.ledger import Ledger, enter
 from hubstack.lock.repository import Ask, ask_revisions, revision_of, with_repository
 from hubstack.lock.resolution import (
     Package,
@@ -36,14 +38,8 @@ from hubstack.source import Position
 from hubstack.spelling import did_you_mean, quote
 
 RESOLVE_DEADLINE_S = 900
-SECTIONS = ("python", "images", "epochs", "repositories")
+SECTIONS = ("python", "images", "epochs", "repositories", "debian", "ids")
 _LAYER, _REPOSITORY = "layer:", "repository:"
-
-
-class Run(Protocol):
-    """``hubstack.command.output``: what a program prints on stdout. Raises CommandFailed with the tail of its stderr."""
-
-    def __call__(self, argv: Sequence[str], *, env: Mapping[str, str], deadline_s: float) -> str: ...
 
 
 def _nobody_knows(url: str, _ref: str) -> str:
@@ -60,12 +56,15 @@ class Outside:
     env: Mapping[str, str]  # uv's whole environment: which indexes it asks is the machine's setting
     say: Callable[[str], None]  # what is being asked, for people who wait
     find_commit: Ask = _nobody_knows
+    accounts: Callable[[], Mapping[str, frozenset[str]]] = dict  # layer → users and groups that built nodes have made
 
 
 @dataclass(frozen=True, kw_only=True)
 class Updated:
     lock: Lock
-    warnings: tuple[Problem, ...] = ()  # images and repositories that could not be pinned
+    warnings: tuple[
+        Problem, ...
+    ] = ()  # images and repositories that could not be pinned, packages that could not be resolved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +91,19 @@ def update(demand: Demand, lock: Lock, outside: Outside, only: Sequence[str] = (
     python = _Packages(demand, lock, outside, choice).resolve() if choice.resolves else lock.python
     images, unpinned = _images(demand, lock, outside, choice)
     repositories, unasked = _repositories(demand.project, lock, outside, choice)
-    wanted = (*(unpinned if "images" in only else ()), *(unasked if only else ()))
+    debian, unresolved = _debian(demand, lock, outside, choice)
+    ids, uncounted = _ids(demand.project, lock, outside, choice)
+    wanted = (
+        *(unpinned if "images" in only else ()),
+        *(unasked if only else ()),
+        *(unresolved if "debian" in only else ()),
+        *(uncounted if "ids" in only else ()),
+    )
     if wanted:
         raise HubstackError("\n".join(f"{warning.position}: {warning.what}." for warning in wanted))
     epochs = _epochs(demand.project, lock, outside.today, choice)
-    new = Lock(images=images, epochs=epochs, python=python, repositories=repositories)
-    return Updated(lock=new, warnings=(*unpinned, *unasked))
+    new = Lock(images=images, epochs=epochs, python=python, repositories=repositories, ids=ids, debian=debian)
+    return Updated(lock=new, warnings=(*unpinned, *unasked, *unresolved, *uncounted))
 
 
 def choose(only: Sequence[str], demand: Demand, lock: Lock) -> Choice:
@@ -212,6 +218,32 @@ def _repositories(
     kept = {name: old for name, layer in wanted.items() if (old := revision_of(layer, lock)) is not None}
     asked, warnings = ask_revisions(moves, lock, outside.find_commit)
     return dict(sorted((kept | asked).items())), warnings
+
+
+# --- Debian's packages, and ids ----------------------------------------------------------------------------------------
+
+
+def _debian(
+    demand: Demand, lock: Lock, outside: Outside, choice: Choice
+) -> tuple[Mapping[str, Generation], tuple[Problem, ...]]:
+    if "debian" not in choice.sections:
+        return lock.debian, ()
+    return ask_archive(demand, lock.debian, outside.run, outside.env, outside.say)
+
+
+def _ids(project: Project, lock: Lock, outside: Outside, choice: Choice) -> tuple[Ledger, tuple[Problem, ...]]:
+    """What built layers have made is in a registry, which a project may not have yet."""
+    if "ids" not in choice.sections:
+        return lock.ids, ()
+    try:
+        return enter(lock.ids, outside.accounts(), project.layers), ()
+    except RegistryError as error:
+        what = (
+            f"what built layers have made could not be asked for, so ids stay as they are: {error.message.rstrip('.')}"
+        )
+        return lock.ids, (
+            Problem(position=project.settings.source.at("registry"), what=what, severity=Severity.WARNING),
+        )
 
 
 # --- Python packages ---------------------------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ REMEDIES = {
     Cause.DATABASE: f"Move what says it into {_SHARED}, or {_LINE}.",
     Cause.VERSION: f"Install it in {_SHARED}, or bring both to one version (`hubstack update` locks one), or {_APART}.",
     Cause.RELATION: f"Install what is required in {_SHARED}, or bring it to a version that fits all, or {_APART}.",
-    Cause.ID: f"Make the account in {_SHARED}, or give each name an id of its own, the same in every layer.",
+    Cause.ID: "Give each an id of its own: `hubstack update --only ids` does so where packages make the accounts, and a "
+    f"Dockerfile names the id itself. Or make the account in {_SHARED}.",
     Cause.INTEREST: f"Install the package that acts in {_SHARED}, or {_LINE}.",
     Cause.CONFIG: f"Set it in {_SHARED}, or in one of them only.",
     Cause.OTHER: f"Change what the layers say, or {_LINE}, or {_APART}.",

@@ -141,6 +141,10 @@ class Shelf:
                     self.registry.fetch_blob(self.names.build, blob.digest, there)
                 Path(there.name).replace(layout.path(blob.digest))
 
+    def look(self, node: Fingerprint) -> Built | None:
+        """What is known of a node without looking into its blobs."""
+        return self._kept.get(node) or self._read(node)
+
     def _read(self, node: Fingerprint) -> Built | None:
         data = self.store.read_index(node)
         if data is None:

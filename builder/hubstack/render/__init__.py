@@ -14,7 +14,7 @@ from typing import TypeVar
 from hubstack.errors import Problem, ProjectError, Severity
 from hubstack.model import Graph, Kind, Layer, Node, Pin, Project, Rendered, Revision, SourceFile, Value
 from hubstack.reference import Digest
-from hubstack.render.compose import DOCKERFILE, Answer, Composed, Composer, Job, is_plain_file
+from hubstack.render.compose import DOCKERFILE, Answer, Composed, Composer, DebianAnswer, Job, is_plain_file
 from hubstack.render.fork import Bounds, Step, bounded
 from hubstack.render.packages import FILES, SCRIPTS, script
 from hubstack.render.repository import render_repository
@@ -22,8 +22,10 @@ from hubstack.render.template import MACROS
 from hubstack.source import Position
 
 REQUIREMENTS = "requirements.txt"
+APT = "apt.txt"
 _MOST_OVERRUNS = 5  # each takes seconds to notice
 _Result = TypeVar("_Result")
+_Answer = TypeVar("_Answer", Answer, DebianAnswer)
 _Key = tuple[object, ...]
 
 
@@ -96,7 +98,7 @@ def render_requirements(
     asking = [node for node in layers if REQUIREMENTS in project.layers[node.layer].files]
     bringing = {node.id: _bringing_python(project, graph, node) for node in asking}
     wanted = asking + [node for node in bringing.values() if node is not None]
-    answers = _inquire(project, wanted, bounds or Bounds())
+    answers = _inquire(project, wanted, bounds or Bounds(), Composer(project, {}).inquire)
     return {
         node.id: RenderedPackages(
             python=answers[source.id].python if (source := bringing[node.id]) is not None else "",
@@ -106,17 +108,26 @@ def render_requirements(
     }
 
 
+def render_debian(project: Project, graph: Graph, *, bounds: Bounds | None = None) -> Mapping[str, DebianAnswer]:
+    """For each node whose layer has an apt.txt or is a base with ``bootstrap``. Raises ProjectError."""
+    layers = [(node, project.layers[node.layer]) for node in graph.nodes.values() if not node.is_merge]
+    asking = [node for node, layer in layers if APT in layer.files or layer.bootstrap]
+    return _inquire(project, asking, bounds or Bounds(), Composer(project, {}).inquire_debian)
+
+
 def upstream_images(project: Project, graph: Graph, *, bounds: Bounds | None = None) -> Mapping[str, Position]:
     """Every upstream reference that the lock must hold, and where it stands. Raises ProjectError."""
     layers = [(node, project.layers[node.layer]) for node in graph.nodes.values() if not node.is_merge]
     naming = [node for node, layer in layers if layer.image or layer.upstream]
-    answers = _inquire(project, naming, bounds or Bounds())
+    answers = _inquire(project, naming, bounds or Bounds(), Composer(project, {}).inquire)
     return {reference: position for one in answers.values() for reference, position in one.images}
 
 
-def _inquire(project: Project, nodes: Iterable[Node], bounds: Bounds) -> Mapping[str, Answer]:
+def _inquire(
+    project: Project, nodes: Iterable[Node], bounds: Bounds, ask: Callable[[Job, Step], _Answer]
+) -> Mapping[str, _Answer]:
     jobs = {node.id: _job(project, node) for node in nodes}
-    answers, problems = _all_bounded(Composer(project, {}).inquire, jobs, bounds)
+    answers, problems = _all_bounded(ask, jobs, bounds)
     problems += [fault for one in answers.values() for fault in one.problems]
     if problems:
         raise ProjectError(problems)

@@ -19,7 +19,7 @@ from hubstack.render.packages import (
     Writer,
     check_packages,
     check_requirements,
-    requirement_lines,
+    package_lines,
 )
 from hubstack.render.privilege import with_privileges
 from hubstack.render.rule import IMAGE_USER, Allowed, check_dockerfile
@@ -64,6 +64,15 @@ class Answer:
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebianAnswer:
+    """And what an update must know: the lines of its apt.txt, or what a base is made from."""
+
+    lines: tuple[str, ...] = ()
+    bootstrap: Bootstrap | None = None
+    problems: tuple[Problem, ...] = ()
+
+
 class Composer:
     """``images`` holds the digests of the lock, by reference as the project writes them."""
 
@@ -94,6 +103,9 @@ class Composer:
 
     def inquire(self, job: Job, step: Step) -> Answer:
         return _Composition(self, job, step).answer()
+
+    def inquire_debian(self, job: Job, step: Step) -> DebianAnswer:
+        return _Composition(self, job, step).debian()
 
     def text(self, layer: Layer, name: str) -> str:
         """A text file of a layer. Raises TemplateFault where it is none."""
@@ -150,7 +162,7 @@ class _Composition:
     def answer(self) -> Answer:
         layer = self._layer
         text = self._render("requirements.txt")
-        lines = () if text is None else tuple(requirement_lines(text))
+        lines = () if text is None else tuple(package_lines(text))
         self._problems += check_requirements(lines)
         return Answer(
             python=self._value(layer.python, "python") if layer.python else "",
@@ -158,6 +170,13 @@ class _Composition:
             images=tuple(self._references()),
             problems=tuple(self._problems),
         )
+
+    def debian(self) -> DebianAnswer:
+        text = self._render("apt.txt")
+        if text is not None:
+            self._problems += check_packages("apt.txt", text)
+        lines = () if text is None else tuple(line for line, _ in package_lines(text))
+        return DebianAnswer(lines=lines, bootstrap=self._bootstrap(), problems=tuple(self._problems))
 
     def _render(self, name: str, functions: Mapping[str, Callable[..., str]] | None = None) -> Text | None:
         """A text of the layer; its faults are kept for the result."""
@@ -190,15 +209,20 @@ class _Composition:
         if self._layer.image:
             reference = self._value(self._layer.image, "image")
             return self._stage(f"FROM {reference} AS parent", "image"), None
-        if (bootstrap := self._layer.bootstrap) is not None:
-            includes = enumerate(bootstrap.include)
-            resolved = Bootstrap(
-                suite=self._value(bootstrap.suite, "bootstrap", "suite"),
-                variant=self._value(bootstrap.variant, "bootstrap", "variant"),
-                include=tuple(self._value(one, "bootstrap", "include", at) for at, one in includes),
-            )
-            return self._stage("FROM scratch AS parent\nADD rootfs.tar /", "bootstrap"), resolved
+        if (bootstrap := self._bootstrap()) is not None:
+            return self._stage("FROM scratch AS parent\nADD rootfs.tar /", "bootstrap"), bootstrap
         return None, None
+
+    def _bootstrap(self) -> Bootstrap | None:
+        """With its templates resolved."""
+        bootstrap = self._layer.bootstrap
+        if bootstrap is None:
+            return None
+        return Bootstrap(
+            suite=self._value(bootstrap.suite, "bootstrap", "suite"),
+            variant=self._value(bootstrap.variant, "bootstrap", "variant"),
+            include=tuple(self._value(one, "bootstrap", "include", at) for at, one in enumerate(bootstrap.include)),
+        )
 
     def _stage(self, text: str, key: str) -> Text:
         position = self._layer.source.at(key)

@@ -163,8 +163,8 @@ def check_packages(name: str, text: Text) -> Iterator[Problem]:
             )
 
 
-def requirement_lines(text: Text) -> Iterator[tuple[str, Position]]:
-    """A requirements.txt without comments and blank lines."""
+def package_lines(text: Text) -> Iterator[tuple[str, Position]]:
+    """A package file without comments and blank lines."""
     for line, position in text.lines():
         if entry := _significant(line):
             yield entry, Position(path=position.path, line=position.line, column=line.index(entry) + 1)
