@@ -42,7 +42,7 @@ def tried(
     prefix = real_registry.child("test").child("proof")
     with open_workshop("trixie", folder / "trixie", prefix, ca_bundle) as workshop:
         workshop.build_alone([layer for layers in SETS for layer in layers])
-        found = {}
+        found: dict[tuple[str, ...], Tried] = {}
         with packages_beside(workshop.client, workshop.base_image()) as beside:
             for layers in SETS:
                 draw = Draw(number=1, release="trixie", layers=layers)

@@ -29,7 +29,7 @@ _ENDING = threading.Event()
 
 
 @click.command(help=__doc__)
-@click.option("--registry", envvar="HUBSTACK_REGISTRY", default="127.0.0.1:5000/hubstack", metavar="HOST/PREFIX")
+@click.option("--registry", default="127.0.0.1:5000/hubstack/proof", metavar="HOST/PREFIX")
 @click.option("--ca-bundle", type=click.Path(exists=True, path_type=Path))
 @click.option("--seed", type=int, default=1, help="Which sets are drawn.")
 @click.option("--sets", type=click.IntRange(1), default=200, help="How many.")
