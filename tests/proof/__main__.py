@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -51,15 +51,21 @@ def main(*, registry: str, ca_bundle: Path | None, seed: int, sets: int, jobs: i
 
     try:
         with ThreadPoolExecutor(1 if breaking else jobs) as pool:  # breaking changes what all threads share
-            for one in [pool.submit(work, release) for release in RELEASES]:
-                one.result()
-    except KeyboardInterrupt:
-        _ENDING.set()
-        raise
+            _wait([pool.submit(work, release) for release in RELEASES])
     finally:
         _report(ledger, seed, sets)
     bad = [one for one in ledger.entries() if one.number <= sets and one.result in {"differs", "failed"}]
     sys.exit(1 if bad else 0)
+
+
+def _wait(work: Sequence[Future[None]]) -> None:
+    """Ctrl-C lets the sets at work come to their end: a second one ends everything."""
+    try:
+        for one in work:
+            one.result()
+    except BaseException:
+        _ENDING.set()
+        raise
 
 
 def _try(workshop: Workshop, ledger: Ledger, chosen: Iterable[Draw]) -> None:

@@ -19,6 +19,7 @@ from hubstack.merge.compose import Composed, compose
 from hubstack.merge.shelf import Shelf
 from hubstack.model import Kind, Project, Stack
 from hubstack.names import Names
+from hubstack.oci import Layout
 from hubstack.pipeline import Inputs, prepare
 from hubstack.plan import Known
 from hubstack.project import load_project
@@ -42,14 +43,17 @@ class NotBuilt(Exception):
     """A layer, or a chain, could not be built; the text is what was said last."""
 
 
+class OnlyBuilds(Docker):
+    """The engine, but that it gets no image of what was built: nothing is tested, and forgetting one takes it seconds."""
+
+    def load(self, layout: Layout, name: ImageRef) -> str:
+        return ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Line:
     inputs: Inputs
-    fingerprints: tuple[Fingerprint, ...]  # lowest first
-
-    @property
-    def top(self) -> Fingerprint:
-        return self.fingerprints[-1]
+    top: Fingerprint
 
 
 @dataclass(kw_only=True)
@@ -108,18 +112,21 @@ class Workshop:
         project = replace(self.project, stacks={"chain": stack}, hubs={})
         inputs = replace(prepare(project, self.lock, ["chain"]), offered=frozenset())
         (image,) = inputs.graph.images
-        nodes = inputs.graph.lineage[image.node]
-        return Line(inputs=inputs, fingerprints=tuple(inputs.fingerprint(node) for node in nodes))
+        return Line(inputs=inputs, top=inputs.fingerprint(image.node))
 
     @contextmanager
     def built(self, line: Line) -> Iterator[str]:
         """The id of the chain's image. Afterwards it is gone."""
+        image = ""
         try:
             there = FirstOf(places=(self.store, Remote(registry=self.registry, names=self.names)))
             self._build(line.inputs, None, there)
-            yield self._load(line.top)
+            image = self._load(line.top)
+            yield image
         finally:
-            self._forget([one for one in line.fingerprints if one not in self._alone])
+            if image:
+                self.forget(image)
+            self.store.prune(self._alone, [])
 
     def forget(self, image: str) -> None:
         """Let the engine drop an image that was made here."""
@@ -133,7 +140,7 @@ class Workshop:
         builder = Builder(
             inputs=inputs,
             names=self.names,
-            engine=self.engine,
+            engine=OnlyBuilds(scratch=self.engine.scratch, ca_bundle=self.engine.ca_bundle),
             store=self.store,
             publisher=publisher,
             on_event=lambda event: said.extend(_lines(event)),
@@ -149,13 +156,6 @@ class Workshop:
         if layout is None:  # it is in the registry only
             return self.engine.pull(self.names.node(fingerprint))
         return self.engine.load(layout, self.names.node(fingerprint))
-
-    def _forget(self, prints: Sequence[Fingerprint]) -> None:
-        for fingerprint in prints:
-            if (layout := self.store.layout(fingerprint)) is not None:
-                tag = f"{self.names.node(fingerprint).tag}-{layout.manifest.digest.hex[:12]}"
-                self.forget(str(self.names.build.with_tag(tag)))
-        self.store.prune(self._alone, [])
 
 
 def _lines(event: Event) -> Iterator[str]:
