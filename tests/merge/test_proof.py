@@ -87,6 +87,12 @@ def test_a_package_of_either_chain_must_be_there() -> None:
     assert [(one.section, one.key) for one in found.differences] == [("packages", "c")]
 
 
+def test_what_has_lost_packages_is_compared_in_full() -> None:
+    chain = survey("a b", tree={"/a": "1"})
+    found = compare(survey("a", tree={"/a": "2"}), [chain, chain])
+    assert [(one.section, one.key) for one in found.differences] == [("packages", "b"), ("tree", "/a")]
+
+
 def test_with_more_packages_than_either_chain_the_rest_is_compared_in_part() -> None:
     merged = survey("a b c", tree={"/made-of-all": "3"}, users={"x": "1"})
     chains = [survey("a b", tree={"/made-of-all": "2"}), survey("a c", tree={"/made-of-all": "2"})]

@@ -46,8 +46,10 @@ class Comparison:
 
 def compare(merged: Survey, chains: Sequence[Survey]) -> Comparison:
     alike = [chain for chain in chains if chain["packages"] == merged["packages"]]
-    found = [*_lost(merged, chains), *_differences(merged, alike or chains, () if alike else PACKAGES)]
-    if not alike:
+    found = [*_lost(merged, chains)]
+    whole = bool(alike or found)  # what has lost packages is no union of anything
+    found += _differences(merged, alike or chains, () if alike else PACKAGES)
+    if not whole:
         found = [one for one in found if one.section in ALWAYS]
     noise = Counter(known for one in found if (known := find_noise(one.section, one.key)) is not None)
     return Comparison(
@@ -55,7 +57,7 @@ def compare(merged: Survey, chains: Sequence[Survey]) -> Comparison:
         noise=noise,
         baseline=sum(1 for _ in _differences(chains[0], chains[1:], ())),
         facts=sum(len(keys) for keys in merged.values()),
-        whole=bool(alike),
+        whole=whole,
     )
 
 

@@ -97,5 +97,7 @@ class Trial:
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
         began = time.monotonic()
-        yield
-        self.seconds[step] = self.seconds.get(step, 0) + time.monotonic() - began
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0) + time.monotonic() - began
