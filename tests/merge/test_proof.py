@@ -14,12 +14,12 @@ from tests.proof.album import Album
 from tests.proof.breakage import broken
 from tests.proof.cause import causes
 from tests.proof.comparison import compare
-from tests.proof.draw import draws
+from tests.proof.draw import CHOSEN, RELEASES, chosen, draws
 from tests.proof.ledger import Entry, Ledger, done
 from tests.proof.report import Account, render_report
 from tests.proof.rupture import Rupture, read_ruptures, wanted, write_rupture
 from tests.proof.survey import Survey, config_facts
-from tests.proof.workshop import package_lines
+from tests.proof.workshop import PROJECT, package_lines
 
 LAYERS = [f"layer-{number}" for number in range(30)]
 
@@ -48,6 +48,12 @@ def test_sets_are_different_of_two_to_four_layers_and_on_both_releases() -> None
     assert len({(one.release, frozenset(one.layers)) for one in found}) == 22
     assert {len(one.layers) for one in found} == {2, 3, 4}
     assert [one.number for one in found] == [*range(1, 23)]
+
+
+def test_chosen_sets_are_tried_on_both_releases_whatever_the_seed() -> None:
+    names = {path.parent.name for path in PROJECT.glob("layers/*/layer.yaml")}
+    assert {name for layers in CHOSEN for name in layers} <= names
+    assert {(one.release, one.layers) for one in chosen()} == {(r, layers) for r in RELEASES for layers in CHOSEN}
 
 
 def test_the_project_is_as_large_as_the_proof_promises() -> None:
@@ -192,7 +198,7 @@ def test_the_page_says_what_was_found() -> None:
     entries = [entry(1, "equal", "a", "b", merged=(STATUS,)), entry(2, "differs", "a", "c"), told]
     rupture = Rupture(pattern=STATUS, release="trixie", layers=("a", "b"), differences=4, first="packages x: lost")
     page = render_report(Account(seed=3, wanted=200, entries=entries, ruptures=[rupture]))
-    assert "Seed 3: 3 of 200 sets tried." in page
+    assert "Seed 3: 3 of 200 sets that were drawn, and 0 chosen ones" in page
     assert "| **merged, and different** | **1** |" in page
     assert "| trixie, 2 layers | 2 | 1 | 0 | 1 | 0 |" in page
     assert "| alternatives | 1 |" in page

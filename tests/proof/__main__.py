@@ -15,7 +15,7 @@ from hubstack.reference import ImageRef
 
 from tests.proof.album import Album
 from tests.proof.breakage import broken
-from tests.proof.draw import RELEASES, Draw, draws
+from tests.proof.draw import RELEASES, Draw, chosen, draws
 from tests.proof.ledger import ROOT, Entry, Ledger, done, generation
 from tests.proof.report import Account, render_report
 from tests.proof.rupture import Rupture, read_ruptures, wanted, write_rupture
@@ -43,11 +43,11 @@ def main(*, registry: str, ca_bundle: Path | None, seed: int, sets: int, jobs: i
 
     def work(release: str) -> None:
         with open_workshop(release, FOLDER / release, prefix, ca_bundle) as workshop:
-            chosen = [one for one in draws(workshop.layers, seed=seed, sets=sets) if one.release == release]
+            these = [*chosen(), *draws(workshop.layers, seed=seed, sets=sets)]
             if breaking:
                 _break(workshop, ledger, each)
             else:
-                _try(workshop, ledger, chosen)
+                _try(workshop, ledger, [one for one in these if one.release == release])
 
     try:
         with ThreadPoolExecutor(1 if breaking else jobs) as pool:  # breaking changes what all threads share
@@ -68,9 +68,9 @@ def _wait(work: Sequence[Future[None]]) -> None:
         raise
 
 
-def _try(workshop: Workshop, ledger: Ledger, chosen: Iterable[Draw]) -> None:
+def _try(workshop: Workshop, ledger: Ledger, these: Iterable[Draw]) -> None:
     known = done(ledger.entries())
-    left = [draw for draw in chosen if (draw.release, draw.layers) not in known]
+    left = [draw for draw in these if (draw.release, draw.layers) not in known]
     if not left:
         return
     workshop.build_alone(workshop.layers)

@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from itertools import count
 
 RELEASES = ("trixie", "bookworm")
+CHOSEN = (
+    ("bus", "clocks"),
+    ("shells", "terminals"),
+    ("guests", "tutors"),
+    ("mail", "r"),
+    ("aspell", "processes"),
+)
+"""Together they need each merger that real layers need: no seed can leave one out."""
+_ONLY_CHOSEN = ("guests", "tutors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:
-    """``layers`` in the order in which the first chain has them; the second has them the other way round."""
+    """``number`` is 0 of a chosen set. ``layers`` in the order in which the first chain has them; the second has them the other way round."""
 
     number: int
     release: str
@@ -23,15 +32,21 @@ class Draw:
         return f"{self.release}: {' '.join(self.layers)}"
 
 
+def chosen() -> Iterator[Draw]:
+    for layers in CHOSEN:
+        yield from (Draw(number=0, release=release, layers=layers) for release in RELEASES)
+
+
 def draws(layers: Sequence[str], *, seed: int, sets: int) -> Iterator[Draw]:
     """``sets`` different sets of two to four of ``layers``. More of them begin with the same ones."""
     chance = random.Random(seed)
+    population = sorted(set(layers) - {*_ONLY_CHOSEN})
     seen: set[tuple[str, frozenset[str]]] = set()
     for number in count(1):
         if len(seen) == sets:
             return
         release = RELEASES[number % len(RELEASES)]
-        chosen = tuple(chance.sample(sorted(layers), chance.choice((2, 3, 4))))
-        if (key := (release, frozenset(chosen))) not in seen:
+        taken = tuple(chance.sample(population, chance.choice((2, 3, 4))))
+        if (key := (release, frozenset(taken))) not in seen:
             seen.add(key)
-            yield Draw(number=len(seen), release=release, layers=chosen)
+            yield Draw(number=len(seen), release=release, layers=taken)

@@ -41,9 +41,9 @@ name, size, sha256, link target, extended attributes; of the package databases t
 members; `ldconfig -p` in order; libraries that `ldd` doesn't find; bytecode that isn't of the module beside it; Python's
 distributions, `pip list` and `pip check`; R's packages, each loaded; the image's config.
 
-What isn't in every chain: a merged image has all that its parts have, and a chain may have less, as apt takes the first of
-several alternatives unless another is there already. So a merged image has to have what either chain has. Chains whose packages
-are not those of the merged image are compared in part ("partly equal"): {always}.
+A merged image has all that its parts have. A chain may have less, as apt takes the first of several alternatives unless
+another is there already. So a merged image has to have every package that either chain has, and is compared in full with those
+chains that have just its packages. Where neither has, these are compared ("partly equal"): {always}.
 """
 
 
@@ -69,15 +69,18 @@ def render_report(account: Account) -> str:
         _mergers(account),
         _layers(),
     )
-    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+    texts = ("\n".join(block) for block in blocks)
+    return "\n\n".join(text for text in texts if text) + "\n"
 
 
 def _sets(account: Account) -> Iterator[str]:
     results = Counter(one.result for one in account.entries)
     compared = [one for one in account.entries if one.result in {"equal", "partly equal", "differs"}]
+    drawn = sum(1 for one in account.entries if one.number)
     yield "## What came out"
     yield ""
-    yield f"Seed {account.seed}: {len(account.entries)} of {account.wanted} sets tried."
+    yield f"Seed {account.seed}: {drawn} of {account.wanted} sets that were drawn, and {len(account.entries) - drawn} chosen ones,"
+    yield "so that each merger is needed by one."
     yield ""
     yield "| | sets |"
     yield "|---|--:|"
@@ -87,12 +90,19 @@ def _sets(account: Account) -> Iterator[str]:
     yield f"| refused, with a message that names both layers | {results['refused']} |"
     yield f"| not tried to the end, as a build failed | {results['failed']} |"
     if compared:
+        baseline = [one.baseline for one in compared]
         yield ""
-        yield f"{sum(one.facts for one in compared):,} facts were compared. Between the two chains of a set,"
-        yield f"{median(one.baseline for one in compared):.0f} of them differ (median; at most"
-        yield f"{max(one.baseline for one in compared)}). A set takes"
-        yield f"{median(sum(one.seconds.values()) for one in compared):.0f} s (median), of which merging takes"
-        yield f"{median(one.seconds['merge'] for one in compared):.1f} s."
+        yield f"Of the merged images {sum(one.facts for one in compared):,} facts were compared. Between the two chains of a set"
+        yield f"{median(baseline):.0f} facts differ (the median; at most {max(baseline)})."
+        yield from _seconds([one for one in compared if one.seconds.get("chains")])
+
+
+def _seconds(made: Sequence[Entry]) -> Iterator[str]:
+    """Of sets for which chains were built and not remembered."""
+    if made:
+        steps = {step: median(one.seconds.get(step, 0) for one in made) for step in ("merge", "chains", "surveys")}
+        yield f"Medians of {len(made)} sets on a machine that others were using: merging {steps['merge']:.1f} s,"
+        yield f"building two chains {steps['chains']:.0f} s, looking at three images {steps['surveys']:.0f} s."
 
 
 def _by_size(entries: Sequence[Entry]) -> Iterator[str]:
