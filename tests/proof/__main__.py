@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -39,23 +40,47 @@ _ENDING = threading.Event()
 def main(*, registry: str, ca_bundle: Path | None, seed: int, sets: int, jobs: int, breaking: bool, each: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # containers and volumes are cleared away
     prefix = ImageRef.parse(registry)
-    ledger = Ledger(path=FOLDER / f"seed-{seed}.jsonl", generation=generation())
+    run = Run(seed=seed, sets=sets, ledger=Ledger(path=FOLDER / f"seed-{seed}.jsonl", generation=generation()))
 
     def work(release: str) -> None:
         with open_workshop(release, FOLDER / release, prefix, ca_bundle) as workshop:
-            these = [*chosen(), *draws(workshop.layers, seed=seed, sets=sets)]
             if breaking:
-                _break(workshop, ledger, each)
+                _break(workshop, run, each)
             else:
-                _try(workshop, ledger, [one for one in these if one.release == release])
+                _try(workshop, run)
 
-    try:
-        with ThreadPoolExecutor(1 if breaking else jobs) as pool:  # breaking changes what all threads share
-            _wait([pool.submit(work, release) for release in RELEASES])
-    finally:
-        _report(ledger, seed, sets)
-    bad = [one for one in ledger.entries() if one.number <= sets and one.result in {"differs", "failed"}]
-    sys.exit(1 if bad else 0)
+    with ThreadPoolExecutor(1 if breaking else jobs) as pool:  # breaking changes what all threads share
+        _wait([pool.submit(work, release) for release in RELEASES])
+    run.write_page()
+    sys.exit(1 if any(one.result in {"differs", "failed"} for one in run.entries()) else 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What was asked for, and where it is kept."""
+
+    seed: int
+    sets: int
+    ledger: Ledger
+
+    @property
+    def broken(self) -> Path:
+        return self.ledger.path.with_suffix(".broken.jsonl")
+
+    def draws(self, layers: Sequence[str], release: str) -> list[Draw]:
+        these = [*chosen(), *draws(layers, seed=self.seed, sets=self.sets)]
+        return [one for one in these if one.release == release]
+
+    def entries(self) -> list[Entry]:
+        return [one for one in self.ledger.entries() if one.number <= self.sets]
+
+    def ruptures(self) -> list[Rupture]:
+        return read_ruptures(self.broken, self.ledger.generation)
+
+    def write_page(self) -> None:
+        """After each set: what is killed has its figures written."""
+        account = Account(seed=self.seed, wanted=self.sets, entries=self.entries(), ruptures=self.ruptures())
+        PAGE.write_text(render_report(account), encoding="utf-8")
 
 
 def _wait(work: Sequence[Future[None]]) -> None:
@@ -68,8 +93,9 @@ def _wait(work: Sequence[Future[None]]) -> None:
         raise
 
 
-def _try(workshop: Workshop, ledger: Ledger, these: Iterable[Draw]) -> None:
-    known = done(ledger.entries())
+def _try(workshop: Workshop, run: Run) -> None:
+    known = done(run.ledger.entries())
+    these = run.draws(workshop.layers, workshop.release)
     left = [draw for draw in these if (draw.release, draw.layers) not in known]
     if not left:
         return
@@ -79,18 +105,20 @@ def _try(workshop: Workshop, ledger: Ledger, these: Iterable[Draw]) -> None:
             if _ENDING.is_set():
                 return
             entry = Trial(workshop=workshop, album=Album(FOLDER / "surveys"), beside=beside, draw=draw).run()
-            ledger.write(entry)
+            run.ledger.write(entry)
+            run.write_page()
             _say(entry)
 
 
-def _break(workshop: Workshop, ledger: Ledger, each: int) -> None:
-    path = ledger.path.with_suffix(".broken.jsonl")
-    known = {(one.pattern, one.release, one.layers) for one in read_ruptures(path, ledger.generation)}
-    entries = [one for one in ledger.entries() if one.release == workshop.release]
+def _break(workshop: Workshop, run: Run, each: int) -> None:
+    known = {(one.pattern, one.release, one.layers) for one in run.ruptures()}
+    entries = [one for one in run.ledger.entries() if one.release == workshop.release]
     todo = [(p, one) for p, one in wanted(entries, each) if (p, one.release, one.layers) not in known]
     workshop.build_alone(workshop.layers)
     with packages_beside(workshop.client, workshop.base_image()) as beside:
         for pattern, entry in todo:
+            if _ENDING.is_set():
+                return
             draw = Draw(number=entry.number, release=entry.release, layers=entry.layers)
             trial = Trial(workshop=workshop, album=Album(FOLDER / "surveys"), beside=beside, draw=draw)
             try:
@@ -106,7 +134,8 @@ def _break(workshop: Workshop, ledger: Ledger, each: int) -> None:
                 differences=len(found),
                 first=found[0] if found else "",
             )
-            write_rupture(path, rupture, ledger.generation)
+            write_rupture(run.broken, rupture, run.ledger.generation)
+            run.write_page()
             click.echo(f"{pattern} broken in {draw.name}: {len(found)} differences", err=True)
 
 
@@ -116,15 +145,6 @@ def _say(entry: Entry) -> None:
     if entry.result != "equal":
         for text in entry.why[:10]:
             click.echo(f"    {text[:300]}", err=True)
-
-
-def _report(ledger: Ledger, seed: int, sets: int) -> None:
-    entries = [one for one in ledger.entries() if one.number <= sets]
-    ruptures: Sequence[Rupture] = read_ruptures(ledger.path.with_suffix(".broken.jsonl"), ledger.generation)
-    if entries:
-        PAGE.write_text(
-            render_report(Account(seed=seed, wanted=sets, entries=entries, ruptures=ruptures)), encoding="utf-8"
-        )
 
 
 if __name__ == "__main__":
