@@ -111,6 +111,11 @@ def by_line(text: str) -> list[str]:
     return sorted(text.splitlines())
 
 
+def by_different_line(text: str) -> list[str]:
+    """Of lists that are sets: on bookworm update-shells writes zsh twice."""
+    return sorted(set(text.splitlines()))
+
+
 def by_stanza(text: str) -> list[str]:
     return sorted("\n".join(sorted(one.splitlines())) for one in text.split("\n\n"))
 
@@ -145,8 +150,8 @@ NORMAL: dict[str, Callable[[str], list[str]]] = {
     r"/var/lib/dpkg/diversions": by_three,
     r"/var/lib/dpkg/(statoverride|triggers/.*)": by_line,
     r"/var/lib/ucf/(hashfile|registry)": by_line,
-    r"/var/lib/shells\.state": by_line,
-    r"/etc/(shells|shadow|gshadow|subuid|subgid)": by_line,
+    r"/(var/lib/shells\.state|etc/shells)": by_different_line,
+    r"/etc/(shadow|gshadow|subuid|subgid)": by_line,
     r"/etc/(passwd|group)": by_name,
     r"/etc/ld\.so\.cache": libraries,
     r"/usr/share/info/dir": by_line,
