@@ -1,0 +1,200 @@
+"""Where one release's images are made: a copy of the project, its store, and the engine and the registry beside."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hubstack.build import Builder
+from hubstack.engine import Docker
+from hubstack.event import Event
+from hubstack.event import Line as LogLine
+from hubstack.lock import Lock, load_lock
+from hubstack.merge.compose import Composed, compose
+from hubstack.merge.shelf import Shelf
+from hubstack.model import Kind, Project, Stack
+from hubstack.names import Names
+from hubstack.oci import Layout
+from hubstack.pipeline import Inputs, prepare
+from hubstack.plan import Known
+from hubstack.project import load_project
+from hubstack.publish import FirstOf, Publisher, Remote
+from hubstack.reference import Fingerprint, ImageRef
+from hubstack.registry import Registry
+from hubstack.registry.credentials import anonymous
+from hubstack.schedule import GOOD
+from hubstack.source import Source
+from hubstack.store import FOLDER, Store
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+PROJECT = Path(__file__).parent / "project"
+BASE = "debian"
+_DEFAULT = "default: trixie"  # in the base's layer.yaml; only there
+
+
+class NotBuilt(Exception):
+    """A layer, or a chain, could not be built; the text is what was said last."""
+
+
+class OnlyBuilds(Docker):
+    """The engine, but that it gets no image of what was built: nothing is tested, and forgetting one takes it seconds."""
+
+    def load(self, layout: Layout, name: ImageRef) -> str:
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    inputs: Inputs
+    top: Fingerprint
+
+
+@dataclass(kw_only=True)
+class Workshop:
+    """Of one release, which in this copy of the project is the base's default. One thread works in it."""
+
+    release: str
+    project: Project
+    lock: Lock
+    registry: Registry
+    store: Store
+    engine: Docker
+    client: DockerClient
+    _alone: set[Fingerprint] = field(default_factory=set)
+
+    @property
+    def names(self) -> Names:
+        return Names.of(self.project.settings)
+
+    @property
+    def layers(self) -> Sequence[str]:
+        return sorted(name for name, layer in self.project.layers.items() if layer.kind is Kind.LAYER)
+
+    def build_alone(self, layers: Sequence[str]) -> None:
+        """Each layer by itself, to the registry. What is there is not built again."""
+        inputs = prepare(self.project, self.lock, [f"layer:{name}" for name in layers])
+        publisher = Publisher(registry=self.registry, names=self.names)
+        self._build(inputs, publisher, Remote(registry=self.registry, names=self.names))
+        self._alone |= {one.fingerprint for one in inputs.identities.values()}
+
+    def merge(self, layers: Sequence[str]) -> Composed:
+        """What the layers make together; nothing of it is pushed but indexes. Raises MergeConflict.
+
+        The one place that knows how hubstack is asked for a merged image.
+        """
+        inputs = prepare(self.project, self.lock, [f"layer:{name}" for name in layers])
+        shelf = Shelf(registry=self.registry, names=self.names, store=self.store, write=True)
+        return compose(inputs, inputs.plan(Remote(registry=self.registry, names=self.names)), shelf)
+
+    def bring(self, composed: Composed) -> str:
+        """Give the engine a merged image, untested and without a name; its id."""
+        for digest, content in composed.blobs.items():
+            self.registry.upload_blob(self.names.build, digest, content)
+        ref = self.names.build.with_digest(composed.manifest.digest)
+        self.registry.push_image(composed.manifest, ref)
+        return self.engine.pull(ref)
+
+    def base_image(self) -> str:
+        """The id of the base by itself, which is built alone with any layer."""
+        inputs = prepare(self.project, self.lock, [f"layer:{BASE}"])
+        return self._load(inputs.fingerprint(inputs.selection.nodes[0]))
+
+    def line(self, layers: Sequence[str]) -> Line:
+        """A chain of the layers in that order, each built on the one before; nothing is built yet."""
+        stack = Stack(name="chain", title="Chain", base=BASE, layers=tuple(layers), source=Source(path="chain"))
+        project = replace(self.project, stacks={"chain": stack}, hubs={})
+        inputs = replace(prepare(project, self.lock, ["chain"]), offered=frozenset())
+        (image,) = inputs.graph.images
+        return Line(inputs=inputs, top=inputs.fingerprint(image.node))
+
+    @contextmanager
+    def built(self, line: Line) -> Iterator[str]:
+        """The id of the chain's image. Afterwards it is gone."""
+        image = ""
+        try:
+            there = FirstOf(places=(self.store, Remote(registry=self.registry, names=self.names)))
+            self._build(line.inputs, None, there)
+            image = self._load(line.top)
+            yield image
+        finally:
+            if image:
+                self.forget(image)
+            self.store.prune(self._alone, [])
+
+    def forget(self, image: str) -> None:
+        """Let the engine drop an image that was made here."""
+        import docker
+
+        with suppress(docker.errors.APIError):
+            self.client.images.remove(image, force=True)
+
+    def _build(self, inputs: Inputs, publisher: Publisher | None, known: Known) -> None:
+        said: list[str] = []
+        builder = Builder(
+            inputs=inputs,
+            names=self.names,
+            engine=OnlyBuilds(scratch=self.engine.scratch, ca_bundle=self.engine.ca_bundle),
+            store=self.store,
+            publisher=publisher,
+            on_event=lambda event: said.extend(_lines(event)),
+            cancel=threading.Event(),
+            today="2026-01-01",
+        )
+        outcomes = builder.run(inputs.plan(known), jobs=2, fail_fast=False)
+        if bad := [node for node, outcome in outcomes.items() if outcome.result not in GOOD]:
+            raise NotBuilt("\n".join([f"not built: {', '.join(bad)}", *said[-20:]]))
+
+    def _load(self, fingerprint: Fingerprint) -> str:
+        layout = self.store.layout(fingerprint)
+        if layout is None:  # it is in the registry only
+            return self.engine.pull(self.names.node(fingerprint))
+        return self.engine.load(layout, self.names.node(fingerprint))
+
+
+def _lines(event: Event) -> Iterator[str]:
+    if isinstance(event, LogLine):
+        yield event.text
+
+
+@contextmanager
+def open_workshop(release: str, folder: Path, prefix: ImageRef, ca_bundle: Path | None) -> Iterator[Workshop]:
+    """``folder`` is made or gone on with; nobody else works there meanwhile."""
+    import docker
+
+    _copy(release, folder)
+    project, _ = load_project(folder)
+    registry = Registry(prefix.host, look_up=anonymous, ca_bundle=ca_bundle, publish=True)
+    store = Store(folder / FOLDER)
+    with store.lock():
+        yield Workshop(
+            release=release,
+            project=replace(project, settings=replace(project.settings, registry=prefix)),
+            lock=load_lock((folder / "hubstack.lock").read_text(encoding="utf-8")),
+            registry=registry,
+            store=store,
+            engine=Docker(scratch=store.folder / "tmp", ca_bundle=ca_bundle),
+            client=docker.from_env(timeout=600),
+        )
+    registry.close()
+
+
+def _copy(release: str, folder: Path) -> None:
+    for path in sorted(PROJECT.rglob("*")):
+        if path.is_file() and FOLDER not in path.parts:
+            target = folder / path.relative_to(PROJECT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    base = folder / "base" / BASE / "layer.yaml"
+    base.write_text(base.read_text(encoding="utf-8").replace(_DEFAULT, f"default: {release}"), encoding="utf-8")
+
+
+def package_lines(file: str) -> Mapping[str, Sequence[str]]:
+    """Layer → the lines of one of its package files, ``apt.txt`` say."""
+    return {path.parent.name: path.read_text(encoding="utf-8").split() for path in PROJECT.glob(f"layers/*/{file}")}
