@@ -22,7 +22,7 @@ from tests.proof.report import Account, render_report
 from tests.proof.rupture import Rupture, read_ruptures, wanted, write_rupture
 from tests.proof.survey import packages_beside
 from tests.proof.trial import Trial
-from tests.proof.workshop import Workshop, open_workshop
+from tests.proof.workshop import BASE, Workshop, open_workshop
 
 FOLDER = ROOT / "dist" / "proof"
 PAGE = ROOT / "docs" / "proof.md"
@@ -99,7 +99,7 @@ def _try(workshop: Workshop, run: Run) -> None:
     left = [draw for draw in these if (draw.release, draw.layers) not in known]
     if not left:
         return
-    workshop.build_alone(workshop.layers)
+    workshop.build_alone([BASE])
     with packages_beside(workshop.client, workshop.base_image()) as beside:
         for draw in left:
             if _ENDING.is_set():
@@ -114,7 +114,7 @@ def _break(workshop: Workshop, run: Run, each: int) -> None:
     known = {(one.pattern, one.release, one.layers) for one in run.ruptures()}
     entries = [one for one in run.ledger.entries() if one.release == workshop.release]
     todo = [(p, one) for p, one in wanted(entries, each) if (p, one.release, one.layers) not in known]
-    workshop.build_alone(workshop.layers)
+    workshop.build_alone(sorted({layer for _, one in todo for layer in one.layers} | {BASE}))
     with packages_beside(workshop.client, workshop.base_image()) as beside:
         for pattern, entry in todo:
             if _ENDING.is_set():
@@ -123,8 +123,8 @@ def _break(workshop: Workshop, run: Run, each: int) -> None:
             trial = Trial(workshop=workshop, album=Album(FOLDER / "surveys"), beside=beside, draw=draw)
             try:
                 with broken(pattern):
-                    composed = workshop.merge(entry.layers)
-                found = [str(one) for one in trial.compare(composed).differences]
+                    merged = workshop.merge(entry.layers)
+                found = [str(one) for one in trial.compare(merged).differences]
             except HubstackError as refusal:  # the relations between packages are checked on what was merged
                 found = [refusal.message]
             rupture = Rupture(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from unittest import mock
 
 from hubstack.merge import three_way
-from hubstack.merge.compose import Composed
+from hubstack.merge.image import MergedImage
 from hubstack.merge.mergers import EXTENDED_STATES, Merger, Sides, find_merger
 from hubstack.oci import OCI_CONFIG, Descriptor, Manifest, canonical_json, digest_of
 
@@ -34,15 +34,14 @@ def _topmost(sides: Sides) -> bytes:
     return sides.versions[-1]
 
 
-def stacked(composed: Composed) -> Composed:
+def stacked(image: MergedImage) -> MergedImage:
     """The parts on each other, without the filesystem layer that the merge writes."""
-    assert composed.written_bytes
-    assert composed.manifest.config is not None
-    config = json.loads(composed.blobs[composed.manifest.config.digest])
-    for listed in (config["rootfs"]["diff_ids"], config["history"]):
-        listed.pop()
+    assert image.manifest.config is not None
+    config = json.loads(image.blobs[image.manifest.config.digest])
+    config["rootfs"]["diff_ids"] = config["rootfs"]["diff_ids"][: image.below]
+    config["history"] = config["history"][: image.below]
     blob = canonical_json(config)
     descriptor = Descriptor(media_type=OCI_CONFIG, digest=digest_of(blob), size=len(blob))
-    layers = [layer.as_json() for layer in composed.manifest.layers[:-1]]
-    whole = json.loads(composed.manifest.content) | {"config": descriptor.as_json(), "layers": layers}
-    return replace(composed, manifest=Manifest.parse(canonical_json(whole)), blobs={descriptor.digest: blob})
+    layers = [layer.as_json() for layer in image.manifest.layers[: image.below]]
+    whole = json.loads(image.manifest.content) | {"config": descriptor.as_json(), "layers": layers}
+    return replace(image, manifest=Manifest.parse(canonical_json(whole)), blobs={descriptor.digest: blob})

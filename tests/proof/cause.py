@@ -10,8 +10,6 @@ from hubstack.merge.conflict import Conflict
 CAUSES = (
     (r"gives the (user|group) id|has the (user|group) id|^etc/(passwd|group|g?shadow) ", "ids and accounts"),
     (r"diverted by", "a diversion"),
-    (r"is watched by ", "triggers"),
-    (r"has to be told", "a host of plug-ins"),
     (r"^(etc|var/lib/dpkg)/alternatives/", "alternatives"),
     (r"^var/cache/dictionaries-common/", "lists of dictionaries"),
     (r"doesn't hold in both together", "packages that exclude or lack each other"),

@@ -14,9 +14,19 @@ CHOSEN = (
     ("guests", "tutors"),
     ("mail", "r"),
     ("aspell", "processes"),
+    ("editors", "info"),
+    ("editors", "vim"),
+    ("guards", "vim"),
+    ("emacs", "info"),
+    ("capabilities", "temporaries"),
+    ("directories", "hosts"),
+    ("py-terminal", "py-web"),
+    ("emacs", "emacs-modes"),
+    ("mime", "terminals"),
 )
 """Together they need each merger that real layers need: no seed can leave one out."""
-_ONLY_CHOSEN = ("guests", "tutors")
+_ONLY_CHOSEN = ("guests", "tutors", "python", "r")
+"""Too alike to real layers to be drawn, or what other layers stand on: they are in the sets of those."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

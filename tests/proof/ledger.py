@@ -23,7 +23,7 @@ _MATTERS = (
 class Entry:
     """``result`` is equal, partly equal, differs, refused or failed; ``why`` holds differences, causes or the fault.
 
-    ``told`` are the conflicts' messages as people see them.
+    ``told`` are the conflicts' messages as people see them; ``settled`` is who had to be told of what others have.
     """
 
     number: int
@@ -33,6 +33,7 @@ class Entry:
     why: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()  # the paths that the merge has written
+    settled: tuple[str, ...] = ()
     noise: Mapping[str, int] = field(default_factory=dict)  # reason → how often
     baseline: int = 0
     facts: int = 0

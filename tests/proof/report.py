@@ -63,6 +63,7 @@ def render_report(account: Account) -> str:
         _sets(account),
         _by_size(account.entries),
         _found(account.entries),
+        _settled(account.entries),
         _refused(account.entries),
         [_LOOKED_AT.format(always=", ".join(ALWAYS)).rstrip()],
         _noise(account.entries),
@@ -84,10 +85,12 @@ def _sets(account: Account) -> Iterator[str]:
     yield ""
     yield "| | sets |"
     yield "|---|--:|"
-    yield f"| merged, and equal | {results['equal']} |"
+    tiers = Counter(bool(one.settled) for one in account.entries if one.result == "equal")
+    yield f"| merged in the registry alone (T0), and equal | {tiers[False]} |"
+    yield f"| merged and settled in one RUN (T1), and equal | {tiers[True]} |"
     yield f"| merged, and equal as far as chains have the same packages | {results['partly equal']} |"
     yield f"| **merged, and different** | **{results['differs']}** |"
-    yield f"| refused, with a message that names both layers | {results['refused']} |"
+    yield f"| refused, with a message that names both layers: to be built (T2) | {results['refused']} |"
     yield f"| not tried to the end, as a build failed | {results['failed']} |"
     if compared:
         baseline = [one.baseline for one in compared]
@@ -100,19 +103,27 @@ def _sets(account: Account) -> Iterator[str]:
 def _seconds(made: Sequence[Entry]) -> Iterator[str]:
     """Of sets for which chains were built and not remembered."""
     if made:
-        steps = {step: median(one.seconds.get(step, 0) for one in made) for step in ("merge", "chains", "surveys")}
-        yield f"Medians of {len(made)} sets on a machine that others were using: merging {steps['merge']:.1f} s,"
+        steps = {step: median(one.seconds.get(step, 0) for one in made) for step in ("chains", "surveys")}
+        merging = [_merging(made, settled=settled) for settled in (False, True)]
+        yield f"Medians of {len(made)} sets on a machine that others were using: {' and '.join(filter(None, merging))},"
         yield f"building two chains {steps['chains']:.0f} s, looking at three images {steps['surveys']:.0f} s."
 
 
+def _merging(made: Sequence[Entry], *, settled: bool) -> str:
+    seconds = [one.seconds["merge"] for one in made if bool(one.settled) is settled]
+    return f"merging {'and settling ' if settled else ''}{median(seconds):.1f} s" if seconds else ""
+
+
 def _by_size(entries: Sequence[Entry]) -> Iterator[str]:
-    yield "| | tried | equal | partly equal | different | refused |"
-    yield "|---|--:|--:|--:|--:|--:|"
+    yield "| | tried | equal | of these settled | partly equal | different | refused |"
+    yield "|---|--:|--:|--:|--:|--:|--:|"
     for release in sorted({one.release for one in entries}):
         for size in sorted({len(one.layers) for one in entries}):
-            these = Counter(one.result for one in entries if (one.release, len(one.layers)) == (release, size))
-            numbers = (these[name] for name in ("equal", "partly equal", "differs", "refused"))
-            yield f"| {release}, {size} layers | {these.total()} | {' | '.join(map(str, numbers))} |"
+            those = [one for one in entries if (one.release, len(one.layers)) == (release, size)]
+            these = Counter(one.result for one in those)
+            these["settled"] = sum(1 for one in those if one.result == "equal" and one.settled)
+            numbers = (these[name] for name in ("equal", "settled", "partly equal", "differs", "refused"))
+            yield f"| {release}, {size} layers | {len(those)} | {' | '.join(map(str, numbers))} |"
 
 
 def _found(entries: Sequence[Entry]) -> Iterator[str]:
@@ -123,6 +134,16 @@ def _found(entries: Sequence[Entry]) -> Iterator[str]:
         for one in bad:
             yield f"* {one.release}: {', '.join(one.layers)}"
             yield from (f"  * `{text.replace('`', chr(39))[:240]}`" for text in one.why[:5])
+
+
+def _settled(entries: Sequence[Entry]) -> Iterator[str]:
+    found = Counter(who for one in entries for who in one.settled)
+    if found:
+        yield "## What is settled"
+        yield ""
+        yield "| who is told of what other layers have | sets |"
+        yield "|---|--:|"
+        yield from (f"| {who} | {number} |" for who, number in found.most_common())
 
 
 def _refused(entries: Sequence[Entry]) -> Iterator[str]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hubstack.errors import HubstackError
-from hubstack.merge.compose import Composed
 from hubstack.merge.conflict import MergeConflict
+from hubstack.oci import Layout
 
 from tests.proof.album import Album
 from tests.proof.cause import causes
@@ -32,39 +32,42 @@ class Trial:
 
     def run(self) -> Entry:
         try:
+            with self._timed("layers"):
+                self.workshop.build_alone(self.draw.layers)
             with self._timed("merge"):
-                composed = self.workshop.merge(self.draw.layers)
+                merged = self.workshop.merge(self.draw.layers)
+            _, assembled = self.workshop.work_out(self.draw.layers)
+            found = self.compare(merged)
         except MergeConflict as refusal:
             why, told = causes(refusal.conflicts), [str(one) for one in refusal.conflicts][:MOST_SHOWN]
             return self._entry("refused", tuple(why), told=tuple(told))
-        try:
-            found = self.compare(composed)
         except (HubstackError, NotBuilt, SurveyFailed) as fault:
             return self._entry("failed", (str(fault)[-2000:],))
         result = "differs" if found.differences else "equal" if found.whole else "partly equal"
         return self._entry(
             result,
             tuple(map(str, found.differences[:MOST_SHOWN])),
-            merged=tuple(sorted(composed.assembled.written)),
+            merged=tuple(sorted(assembled.written)),
+            settled=tuple(sorted({one.who for one in assembled.interests})),
             noise={one.reason: number for one, number in found.noise.items()},
             baseline=found.baseline,
             facts=found.facts,
         )
 
-    def compare(self, composed: Composed) -> Comparison:
+    def compare(self, merged: Layout) -> Comparison:
         """Raises HubstackError, NotBuilt, SurveyFailed."""
         chains = [self.chain(layers) for layers in (self.draw.layers, self.draw.layers[::-1])]
-        return compare(self.merged(composed), chains)
+        return compare(self.merged(merged), chains)
 
-    def merged(self, composed: Composed) -> Survey:
+    def merged(self, layout: Layout) -> Survey:
         def take() -> Survey:
-            image = self.workshop.bring(composed)
+            image = self.workshop.bring(layout)
             try:
                 return self._survey(image)
             finally:
                 self.workshop.forget(image)
 
-        return self.album.survey(composed.manifest.digest, take)
+        return self.album.survey(layout.manifest.digest, take)
 
     def chain(self, layers: tuple[str, ...]) -> Survey:
         line = self.workshop.line(layers)

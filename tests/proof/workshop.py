@@ -11,20 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubstack.build import Builder
+from hubstack.buildx import Job
 from hubstack.engine import Docker
+from hubstack.errors import EngineError
 from hubstack.event import Event
 from hubstack.event import Line as LogLine
+from hubstack.graph.assembly import joined
+from hubstack.graph.select import Selection
 from hubstack.lock import Lock, load_lock
-from hubstack.merge.compose import Composed, compose
+from hubstack.merge.assembly import Assembled
+from hubstack.merge.image import MergedImage
+from hubstack.merge.join import Joiner, work_out
 from hubstack.merge.shelf import Shelf
-from hubstack.model import Kind, Project, Stack
+from hubstack.merge.shelf import Source as Made
+from hubstack.model import Kind, Method, Node, Project, Stack
 from hubstack.names import Names
 from hubstack.oci import Layout
-from hubstack.pipeline import Inputs, prepare
+from hubstack.pipeline import Inputs, prepare, prepare_nodes
 from hubstack.plan import Known
 from hubstack.project import load_project
 from hubstack.publish import FirstOf, Publisher, Remote
-from hubstack.reference import Fingerprint, ImageRef
+from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.registry import Registry
 from hubstack.registry.credentials import anonymous
 from hubstack.schedule import GOOD
@@ -80,26 +87,31 @@ class Workshop:
     def build_alone(self, layers: Sequence[str]) -> None:
         """Each layer by itself, to the registry. What is there is not built again."""
         inputs = prepare(self.project, self.lock, [f"layer:{name}" for name in layers])
-        publisher = Publisher(registry=self.registry, names=self.names)
-        self._build(inputs, publisher, Remote(registry=self.registry, names=self.names))
+        self._build(inputs, self._publisher, self._remote)
         self._alone |= {one.fingerprint for one in inputs.identities.values()}
 
-    def merge(self, layers: Sequence[str]) -> Composed:
-        """What the layers make together; nothing of it is pushed but indexes. Raises MergeConflict.
+    def merge(self, layers: Sequence[str]) -> Layout:
+        """What the layers make together, settled where that is needed; no tag of it is pushed. Raises MergeConflict.
 
-        The one place that knows how hubstack is asked for a merged image.
+        The image is what `hubstack compose` makes of them, but that it is made each time it is asked for.
         """
-        inputs = prepare(self.project, self.lock, [f"layer:{name}" for name in layers])
-        shelf = Shelf(registry=self.registry, names=self.names, store=self.store, write=True)
-        return compose(inputs, inputs.plan(Remote(registry=self.registry, names=self.names)), shelf)
+        inputs, node = self._joined(layers)
+        fingerprint, shelf = inputs.fingerprint(node), self._shelf(inputs, write=True)
+        joiner = Joiner(shelf=shelf, locate=self._locate, run=self._run, say=lambda node, text: None)
+        return joiner.join(inputs.graph.nodes[node], fingerprint, self._digests(inputs))
 
-    def bring(self, composed: Composed) -> str:
-        """Give the engine a merged image, untested and without a name; its id."""
-        for digest, content in composed.blobs.items():
-            self.registry.upload_blob(self.names.build, digest, content)
-        ref = self.names.build.with_digest(composed.manifest.digest)
-        self.registry.push_image(composed.manifest, ref)
-        return self.engine.pull(ref)
+    def work_out(self, layers: Sequence[str]) -> tuple[MergedImage, Assembled]:
+        """As ``merge``, but nothing is settled yet, and no image is made."""
+        inputs, node = self._joined(layers)
+        return work_out(self._shelf(inputs, write=True), inputs.fingerprint(node), (), self._digests(inputs))
+
+    def bring(self, layout: Layout) -> str:
+        """Give the engine an image that was put together, untested and without a name; its id."""
+        return self.engine.pull(self._publisher.push_nameless(layout))
+
+    def write(self, image: MergedImage) -> Layout:
+        """Have an image that is no node's."""
+        return self.store.write_image(Fingerprint(image.manifest.digest.hex), image.manifest, image.blobs)
 
     def base_image(self) -> str:
         """The id of the base by itself, which is built alone with any layer."""
@@ -109,7 +121,8 @@ class Workshop:
     def line(self, layers: Sequence[str]) -> Line:
         """A chain of the layers in that order, each built on the one before; nothing is built yet."""
         stack = Stack(name="chain", title="Chain", base=BASE, layers=tuple(layers), source=Source(path="chain"))
-        project = replace(self.project, stacks={"chain": stack}, hubs={})
+        settings = replace(self.project.settings, assembly=Method.CHAIN)
+        project = replace(self.project, settings=settings, stacks={"chain": stack}, hubs={})
         inputs = replace(prepare(project, self.lock, ["chain"]), offered=frozenset())
         (image,) = inputs.graph.images
         return Line(inputs=inputs, top=inputs.fingerprint(image.node))
@@ -119,8 +132,7 @@ class Workshop:
         """The id of the chain's image. Afterwards it is gone."""
         image = ""
         try:
-            there = FirstOf(places=(self.store, Remote(registry=self.registry, names=self.names)))
-            self._build(line.inputs, None, there)
+            self._build(line.inputs, None, FirstOf(places=(self.store, self._remote)))
             image = self._load(line.top)
             yield image
         finally:
@@ -135,6 +147,44 @@ class Workshop:
         with suppress(docker.errors.APIError):
             self.client.images.remove(image, force=True)
 
+    @property
+    def _publisher(self) -> Publisher:
+        return Publisher(registry=self.registry, names=self.names)
+
+    @property
+    def _remote(self) -> Remote:
+        return Remote(registry=self.registry, names=self.names)
+
+    def _joined(self, layers: Sequence[str]) -> tuple[Inputs, str]:
+        """What is known of the merge, and its node."""
+        alone = prepare(self.project, self.lock, [f"layer:{name}" for name in layers])
+        graph, node = joined(alone.graph, self.project, alone.selection.nodes)
+        return prepare_nodes(self.project, self.lock, graph, Selection(nodes=(node,), images=())), node
+
+    def _shelf(self, inputs: Inputs, *, write: bool) -> Shelf:
+        nodes = [inputs.graph.nodes[node] for node in inputs.identities]
+        sources = {
+            inputs.fingerprint(one.id): Made(
+                name=one.layer, parents=tuple(sorted(map(inputs.fingerprint, one.parents)))
+            )
+            for one in nodes
+        }
+        return Shelf(sources=sources, registry=self.registry, names=self.names, store=self.store, write=write)
+
+    def _digests(self, inputs: Inputs) -> dict[Fingerprint, Digest]:
+        steps = inputs.plan(self._remote, rebase=False).steps
+        return {step.identity.fingerprint: step.digest for step in steps if step.digest is not None}
+
+    def _locate(self, layout: Layout) -> str:
+        return f"docker-image://{self._publisher.push_nameless(layout)}"
+
+    def _run(self, node: Node, job: Job) -> None:
+        said: list[str] = []
+        try:
+            self.engine.build(job, on_line=said.append, cancel=None)
+        except EngineError as fault:
+            raise NotBuilt("\n".join([f"not settled: {fault}", *said[-20:]])) from fault
+
     def _build(self, inputs: Inputs, publisher: Publisher | None, known: Known) -> None:
         said: list[str] = []
         builder = Builder(
@@ -143,11 +193,12 @@ class Workshop:
             engine=OnlyBuilds(scratch=self.engine.scratch, ca_bundle=self.engine.ca_bundle),
             store=self.store,
             publisher=publisher,
+            shelf=self._shelf(inputs, write=publisher is not None),
             on_event=lambda event: said.extend(_lines(event)),
             cancel=threading.Event(),
             today="2026-01-01",
         )
-        outcomes = builder.run(inputs.plan(known), jobs=2, fail_fast=False)
+        outcomes = builder.run(inputs.plan(known, rebase=False), jobs=2, fail_fast=False)
         if bad := [node for node, outcome in outcomes.items() if outcome.result not in GOOD]:
             raise NotBuilt("\n".join([f"not built: {', '.join(bad)}", *said[-20:]]))
 
