@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 PROJECT = Path(__file__).parent / "project"
-BASE = "debian"
+BASE = "plain"
+"""Its own name: archive caches are by base, and builds of other projects on this engine would wait for them."""
 _DEFAULT = "default: trixie"  # in the base's layer.yaml; only there
 
 
