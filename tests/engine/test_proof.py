@@ -60,7 +60,7 @@ def test_a_merged_image_is_what_a_build_makes(bench: Bench, layers: tuple[str, .
 def test_without_the_merge_each_merger_is_missed(bench: Bench) -> None:
     """Stacking is each merger replaced by "the topmost part's"; in a set where that has all, nothing is to be seen."""
     image, assembled = bench.workshop.work_out(MERGED)
-    found = bench.trial(MERGED).compare(bench.workshop.write(stacked(image))).differences
+    found = bench.trial(MERGED).compare(bench.workshop.push(stacked(image))).differences
     seen = [one.key.lstrip("/") for one in found if one.section == "tree"]
     needed = {p for p in MERGERS for path in assembled.written if re.fullmatch(p, path)}
     missed = {p for p in MERGERS for path in seen if re.fullmatch(p, path)}
@@ -71,7 +71,7 @@ def test_without_the_merge_each_merger_is_missed(bench: Bench) -> None:
 
 def test_without_settling_its_absence_is_noticed(bench: Bench) -> None:
     image, _ = bench.workshop.work_out(SETTLED)
-    found = bench.trial(SETTLED).compare(bench.workshop.write(image)).differences
+    found = bench.trial(SETTLED).compare(bench.workshop.push(image)).differences
     assert "/usr/share/info/dir" in {one.key for one in found}
 
 
@@ -79,5 +79,5 @@ def test_without_settling_its_absence_is_noticed(bench: Bench) -> None:
 def test_a_merger_broken_on_purpose_is_noticed(bench: Bench, pattern: str) -> None:
     with broken(pattern):
         image, _ = bench.workshop.work_out(MERGED)
-    found = bench.trial(MERGED).compare(bench.workshop.write(image)).differences
+    found = bench.trial(MERGED).compare(bench.workshop.push(image)).differences
     assert f"/{pattern}" in {one.key for one in found}

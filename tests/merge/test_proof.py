@@ -114,7 +114,7 @@ def test_noise_is_counted_and_no_difference() -> None:
 
 
 def test_of_a_config_everything_counts_but_the_nodes_own_name() -> None:
-    labels = {"io.github.hubstack.fingerprint": "1", "title": "x"}
+    labels = {"io.github.hubstack.fingerprint": "1", "io.github.hubstack.settled": "a\nb", "title": "x"}
     assert config_facts({"Env": ["A=1"], "User": "", "Labels": labels}) == {"Env": '["A=1"]', "label title": "x"}
 
 

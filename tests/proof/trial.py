@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from hubstack.errors import HubstackError
 from hubstack.merge.conflict import MergeConflict
-from hubstack.oci import Layout
+from hubstack.reference import ImageRef
 
 from tests.proof.album import Album
 from tests.proof.cause import causes
@@ -54,20 +54,20 @@ class Trial:
             facts=found.facts,
         )
 
-    def compare(self, merged: Layout) -> Comparison:
+    def compare(self, merged: ImageRef) -> Comparison:
         """Raises HubstackError, NotBuilt, SurveyFailed."""
         chains = [self.chain(layers) for layers in (self.draw.layers, self.draw.layers[::-1])]
         return compare(self.merged(merged), chains)
 
-    def merged(self, layout: Layout) -> Survey:
+    def merged(self, ref: ImageRef) -> Survey:
         def take() -> Survey:
-            image = self.workshop.bring(layout)
+            image = self.workshop.engine.pull(ref)
             try:
                 return self._survey(image)
             finally:
                 self.workshop.forget(image)
 
-        return self.album.survey(layout.manifest.digest, take)
+        return self.album.survey(ref.digest or "", take)
 
     def chain(self, layers: tuple[str, ...]) -> Survey:
         line = self.workshop.line(layers)

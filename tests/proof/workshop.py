@@ -91,28 +91,26 @@ class Workshop:
         self._build(inputs, self._publisher, self._remote)
         self._alone |= {one.fingerprint for one in inputs.identities.values()}
 
-    def merge(self, layers: Sequence[str]) -> Layout:
-        """What the layers make together, settled where that is needed; no tag of it is pushed. Raises MergeConflict.
+    def merge(self, layers: Sequence[str]) -> ImageRef:
+        """What the layers make together, settled where that is needed; it is pushed without a name. Raises MergeConflict.
 
         The image is what `hubstack compose` makes of them, but that it is made each time it is asked for.
         """
         inputs, node = self._joined(layers)
         fingerprint, shelf = inputs.fingerprint(node), self._shelf(inputs, write=True)
         joiner = Joiner(shelf=shelf, locate=self._locate, run=self._run, say=lambda node, text: None)
-        return joiner.join(inputs.graph.nodes[node], fingerprint, self._digests(inputs))
+        layout = joiner.join(inputs.graph.nodes[node], fingerprint, self._digests(inputs))
+        return self._publisher.push_nameless(layout)
 
     def work_out(self, layers: Sequence[str]) -> tuple[MergedImage, Assembled]:
         """As ``merge``, but nothing is settled yet, and no image is made."""
         inputs, node = self._joined(layers)
         return work_out(self._shelf(inputs, write=True), inputs.fingerprint(node), (), self._digests(inputs))
 
-    def bring(self, layout: Layout) -> str:
-        """Give the engine an image that was put together, untested and without a name; its id."""
-        return self.engine.pull(self._publisher.push_nameless(layout))
-
-    def write(self, image: MergedImage) -> Layout:
-        """Have an image that is no node's."""
-        return self.store.write_image(Fingerprint(image.manifest.digest.hex), image.manifest, image.blobs)
+    def push(self, image: MergedImage) -> ImageRef:
+        """Push an image that is no node's, without a name."""
+        fingerprint = Fingerprint(image.manifest.digest.hex)
+        return self._publisher.push_nameless(self.store.write_image(fingerprint, image.manifest, image.blobs))
 
     def base_image(self) -> str:
         """The id of the base by itself, which is built alone with any layer."""
