@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -197,10 +198,18 @@ def test_the_page_says_what_was_found() -> None:
     told = Entry(number=4, release="bookworm", layers=("a", "d"), result="refused", why=("alternatives",))
     entries = [entry(1, "equal", "a", "b", merged=(STATUS,)), entry(2, "differs", "a", "c"), told]
     rupture = Rupture(pattern=STATUS, release="trixie", layers=("a", "b"), differences=4, first="packages x: lost")
+    entries.append(
+        replace(entry(5, "equal", "a", "e"), settled=("install-info",), seconds={"merge": 4.0, "chains": 20.0})
+    )
     page = render_report(Account(seed=3, wanted=200, entries=entries, ruptures=[rupture]))
-    assert "Seed 3: 3 of 200 sets that were drawn, and 0 chosen ones" in page
+    assert "Seed 3: 4 of 200 sets that were drawn, and 0 chosen ones" in page
+    assert "The other 196 are for the next runs" in page
+    assert "| merged in the registry alone (T0), and equal | 1 |" in page
+    assert "| merged and settled in one RUN (T1), and equal | 1 |" in page
+    assert "merging 1.0 s and merging and settling 4.0 s" in page
+    assert "| install-info | 1 |" in page
     assert "| **merged, and different** | **1** |" in page
-    assert "| trixie, 2 layers | 2 | 1 | 0 | 0 | 1 | 0 |" in page
+    assert "| trixie, 2 layers | 3 | 2 | 1 | 0 | 1 | 0 |" in page
     assert "| alternatives | 1 |" in page
     assert f"| `{STATUS}` | 1 | 1 | 1 | `packages x: lost` |" in page
     assert "* trixie: a, c" in page

@@ -20,9 +20,9 @@ from tests.proof.draw import RELEASES, Draw, chosen, draws
 from tests.proof.ledger import ROOT, Entry, Ledger, done, generation
 from tests.proof.report import Account, render_report
 from tests.proof.rupture import Rupture, read_ruptures, wanted, write_rupture
-from tests.proof.survey import packages_beside
+from tests.proof.survey import SurveyFailed, packages_beside
 from tests.proof.trial import Trial
-from tests.proof.workshop import BASE, Workshop, open_workshop
+from tests.proof.workshop import BASE, NotBuilt, Workshop, open_workshop
 
 FOLDER = ROOT / "dist" / "proof"
 PAGE = ROOT / "docs" / "proof.md"
@@ -125,8 +125,8 @@ def _break(workshop: Workshop, run: Run, each: int) -> None:
                 with broken(pattern):
                     merged = workshop.merge(entry.layers)
                 found = [str(one) for one in trial.compare(merged).differences]
-            except HubstackError as refusal:  # the relations between packages are checked on what was merged
-                found = [refusal.message]
+            except (HubstackError, NotBuilt, SurveyFailed) as fault:  # relations are checked on what was merged
+                found = [str(fault)[-200:]]
             rupture = Rupture(
                 pattern=pattern,
                 release=entry.release,

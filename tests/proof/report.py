@@ -81,7 +81,9 @@ def _sets(account: Account) -> Iterator[str]:
     yield "## What came out"
     yield ""
     yield f"Seed {account.seed}: {drawn} of {account.wanted} sets that were drawn, and {len(account.entries) - drawn} chosen ones,"
-    yield "so that each merger is needed by one."
+    yield "so that as many mergers as layers of this size need are needed by one."
+    if drawn < account.wanted:
+        yield f"The other {account.wanted - drawn} are for the next runs, at night: `make proof` goes on where this one has ended."
     yield ""
     yield "| | sets |"
     yield "|---|--:|"

@@ -45,8 +45,8 @@ def take_survey(client: DockerClient, image: str, beside: str = "", *, whole: bo
 def config_facts(config: Mapping[str, Any]) -> dict[str, str]:
     """An image's config, field by field; without the node's name, and what hubstack notes of how it was made."""
     facts = {name: json.dumps(value, sort_keys=True) for name, value in config.items() if value and name != "Labels"}
-    labels = {name: value for name, value in (config.get("Labels") or {}).items() if name not in {FINGERPRINT_LABEL, SETTLED_LABEL}}
-    return facts | {f"label {name}": value for name, value in labels.items()}
+    labels = (config.get("Labels") or {}).items()
+    return facts | {f"label {name}": value for name, value in labels if name not in {FINGERPRINT_LABEL, SETTLED_LABEL}}
 
 
 @contextmanager
