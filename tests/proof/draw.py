@@ -17,12 +17,12 @@ CHOSEN = (
     ("editors", "info"),
     ("editors", "vim"),
     ("guards", "vim"),
-    ("emacs", "info"),
     ("capabilities", "temporaries"),
     ("directories", "hosts"),
     ("py-terminal", "py-web"),
-    ("emacs", "emacs-modes"),
     ("mime", "terminals"),
+    ("emacs", "info"),
+    ("emacs", "emacs-modes"),
 )
 """Together they need each merger that real layers need: no seed can leave one out."""
 _ONLY_CHOSEN = ("guests", "tutors", "python", "r")

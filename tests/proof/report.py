@@ -11,6 +11,7 @@ from statistics import median
 from hubstack.merge.mergers import MERGERS
 
 from tests.proof.comparison import ALWAYS
+from tests.proof.draw import chosen
 from tests.proof.ledger import Entry
 from tests.proof.noise import NOISE
 from tests.proof.rupture import Rupture
@@ -80,8 +81,8 @@ def _sets(account: Account) -> Iterator[str]:
     drawn = sum(1 for one in account.entries if one.number)
     yield "## What came out"
     yield ""
-    yield f"Seed {account.seed}: {drawn} of {account.wanted} sets that were drawn, and {len(account.entries) - drawn} chosen ones,"
-    yield "so that as many mergers as layers of this size need are needed by one."
+    yield f"Seed {account.seed}: {drawn} of {account.wanted} sets that were drawn, and {len(account.entries) - drawn} of {len([*chosen()])} that are chosen,"
+    yield "so that most mergers are needed by one whatever the seed."
     if drawn < account.wanted:
         yield f"The other {account.wanted - drawn} are for the next runs, at night: `make proof` goes on where this one has ended."
     yield ""
