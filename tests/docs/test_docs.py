@@ -300,6 +300,12 @@ def test_the_picture_is_what_the_command_draws(golden: Callable[[Path, str], Non
     assert f"`hubstack {' '.join(PICTURE)}`" in (ROOT / "README.md").read_text()
 
 
+def test_the_picture_of_a_merge_is_what_the_command_draws(golden: Callable[[Path, str], None]) -> None:
+    words = ("graph", "datascience", "--nodes", "--format", "svg")
+    golden(ROOT / "docs" / "merge.svg", run(*words, folder=ROOT).out)
+    assert f"`hubstack {' '.join(words)}`" in (ROOT / "docs" / "merge.md").read_text()
+
+
 def test_the_snippet_is_the_one_that_is_tested(golden: Callable[[Path, str], None]) -> None:
     path = ROOT / "docs" / "hubs.md"
     before, block, after = re.split(r"(^  ```python$.*?^  ```$)", path.read_text(), flags=re.MULTILINE | re.DOTALL)
