@@ -158,11 +158,11 @@ class Builder:
     def _known(self) -> dict[Fingerprint, Digest]:
         return {self.inputs.fingerprint(node): digest for node, digest in self._digests.items()}
 
-    def _keep(self, node: Node, layout: Layout) -> None:
+    def _keep(self, node: Node, digest: Digest) -> None:
         """Have the index of a node that may be merged, or put on another base, before it has a tag."""
         if self.inputs.project.settings.assembly is Method.MERGE or node.id in self._merged:
             fingerprint = self.inputs.fingerprint(node.id)
-            self.shelf.keep(fingerprint, layout.manifest.digest)
+            self.shelf.keep(fingerprint, digest)
             self.shelf.push(fingerprint)
 
     @cached_property
@@ -208,7 +208,7 @@ class Builder:
     def _test_here(self, step: Step, layout: Layout, started: float) -> tuple[Digest, int]:
         """Test the local image and push it; the digest in force, which is another run's if that one was first."""
         record = self._prove(step, layout, started)
-        self._keep(step.node, layout)
+        self._keep(step.node, layout.manifest.digest)
         if self.publisher is None:
             return layout.manifest.digest, record.size_bytes
         self._phase(step.node, "pushing")
@@ -217,6 +217,7 @@ class Builder:
             self.publisher.remember(record)
         else:
             self.store.discard(record.fingerprint)
+            self._keep(step.node, digest)
             self._test(step.node, self.engine.pull(self._ref(step.node, digest)))
         self.publisher.mark_tested(record.fingerprint, step.tests, digest)
         return digest, record.size_bytes

@@ -40,7 +40,9 @@ class Past:
     def states(self) -> frozenset[tuple[Fingerprint, str]]:
         """What was to be built and tested then, whatever the nodes were called."""
         past = self.inputs
-        return frozenset((past.fingerprint(node), past.tests[node]) for node in past.rendered) if past else frozenset()
+        return (
+            frozenset((past.fingerprint(node), past.tests[node]) for node in past.identities) if past else frozenset()
+        )
 
     def changed(self, now: Inputs, node: str) -> bool:
         """Whether the node, or what is tested of it, is not what was there then."""
