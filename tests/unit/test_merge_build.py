@@ -7,9 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hubstack.cli.build import make_shelf
+from hubstack.errors import RegistryError
 from hubstack.event import Line, Phase
+from hubstack.merge.entry import Index, file_entry
 from hubstack.plan import Action
 from hubstack.schedule import Outcome
+from hubstack.store import Store
 
 from tests.fakes.registry import FakeRegistry
 from tests.family import MERGED, Family
@@ -145,3 +149,41 @@ def test_where_the_old_image_is_gone_the_node_is_built(site: Site, fake: FakeReg
     assert outcomes["lab"].note.startswith("not rebased: ")
     assert "lab" in other.engine.verbs("build")
     assert any(isinstance(event, Line) and "index-" in event.text for event in other.events)
+
+
+# --- what is believed ------------------------------------------------------------------------------------------------------
+
+
+def forged(site: Site, *, trust: bool) -> str:
+    """What a shelf on another machine takes for the content of a file, of which somebody has forged the index."""
+    inputs = MERGED.inputs()
+    site.run(inputs)
+    registry, node = site.connect(publish=True), inputs.fingerprint("scipy")
+    shelf = make_shelf(site.invocation(inputs.project), inputs, registry, push=True)
+    built = shelf.take([node], {})[node]
+    index = Index(entries={path: file_entry(b"forged") for path in built.index.entries})
+    shelf.put(node, replace(built, index=index))
+    other = replace(shelf, store=Store(site.folder / "nothing"), write=False, trust=trust, _kept={})
+    entries = other.take([node], {})[node].index.entries
+    site.close()
+    return "forged" if file_entry(b"forged") in entries.values() else "true"
+
+
+def test_where_images_are_signed_no_index_is_believed(site: Site) -> None:
+    assert forged(site, trust=False) == "true"
+
+
+def test_where_nothing_is_signed_the_registry_is_believed(site: Site) -> None:
+    assert forged(site, trust=True) == "forged"
+
+
+def test_a_signed_image_on_other_parents_than_the_tags_name_is_refused(site: Site, fake: FakeRegistry) -> None:
+    inputs = MERGED.inputs()
+    site.run(inputs)
+    tags = fake.repositories["hub/build"].tags
+    tags[f"fp-{inputs.fingerprint('lab')}"] = tags[f"fp-{inputs.fingerprint('r')}"]
+    shelf = make_shelf(site.invocation(inputs.project), inputs, site.connect(), push=False)
+    other = replace(shelf, store=Store(site.folder / "nothing"), trust=False, _kept={})
+    with pytest.raises(RegistryError, match="built on other images"):
+        other.take([inputs.fingerprint("scipy")], {})
+    site.close()

@@ -44,13 +44,18 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """``write`` is False where nothing may be pushed. Nodes that are in no plan any more are those whose index is there."""
+    """``write`` is False where nothing may be pushed. Nodes that are in no plan any more are those whose index is there.
+
+    ``trust`` is False where only what is signed is believed: nobody signs an index, so it is made here, from blobs whose image
+    is signed, or was made on this machine.
+    """
 
     sources: Mapping[Fingerprint, Source]
     registry: Registry
     names: Names
     store: Store
     write: bool
+    trust: bool = True
     _kept: dict[Fingerprint, Built] = field(default_factory=dict)
 
     def take(self, tops: Iterable[Fingerprint], digests: Mapping[Fingerprint, Digest]) -> Mapping[Fingerprint, Built]:
@@ -147,7 +152,7 @@ class Shelf:
 
     def _read(self, node: Fingerprint) -> Built | None:
         data = self.store.read_index(node)
-        if data is None:
+        if data is None and self.trust:
             data = self.registry.read_record(self.names.index(node), artifact_type=MEDIA_TYPE)
         return parse_built(data)
 
@@ -157,6 +162,7 @@ class Shelf:
         source, manifest = self.sources[node], self._manifest(node, digest)
         config = self._config(manifest)
         start = sum(len(self._kept[one].layers) for one in self._planned(source.parents))
+        self._check_below(node, config, start)
         own = manifest.layers[start:]
         made = Built(
             name=source.name,
@@ -171,6 +177,13 @@ class Shelf:
         )
         self.put(node, made)
         return made
+
+    def _check_below(self, node: Fingerprint, config: Mapping[str, Any], start: int) -> None:
+        """Whether a signed image stands on what is taken for its parents, which nobody may have asked for by themselves."""
+        below = [one for parent in self._planned(self.sources[node].parents) for one in self._kept[parent].diff_ids]
+        if not self.trust and sorted(config["rootfs"]["diff_ids"][:start]) != sorted(below):
+            what = f"{self.names.node(node)} was built on other images than those that have its parents' names"
+            raise RegistryError(what, hint="Somebody has put these there. Delete their tags, and build them again.")
 
     def _manifest(self, fingerprint: Fingerprint, digest: Digest | None) -> Manifest:
         layout = self.store.part(fingerprint)
