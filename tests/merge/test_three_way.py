@@ -417,7 +417,7 @@ def test_relations_of_debian() -> None:
         bb="Provides: cc (= 3)",
         ee="Breaks: bb (<< 1), virtual\nProvides: virtual",
     )
-    assert breaches(status) == []
+    assert breaches(status) == ()
     assert [str(one) for one in breaches(packages(aa="Depends: bb (>= 2) | xx, bb", bb=""))] == [
         "aa's Depends: bb (>= 2) | xx"
     ]

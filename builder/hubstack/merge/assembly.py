@@ -79,6 +79,7 @@ class Workshop:
 
     built: Mapping[Fingerprint, Built]
     _states: dict[tuple[str, ...], _State] = field(default_factory=dict)
+    _parts: dict[tuple[int, Set[Fingerprint]], Part] = field(default_factory=dict)  # by their state's id, as that stays
 
     def assemble(self, tops: Iterable[Fingerprint], resolve: Mapping[str, str] | None = None) -> Assembled:
         """What has all of ``tops`` in it; in whichever order they are named. ``resolve``: path → the layer whose version stands."""
@@ -161,9 +162,10 @@ class Workshop:
         found = [self._precise(one, left.nodes | right.nodes) for one in merged.conflicts]
         found += [*odd, *between(base.tree, parts, merged.index)]
         shared = parts[0].index.entries.keys() & parts[1].index.entries.keys()
-        return _State(
+        tree = overlay(base.tree, merged.index)
+        joint = _State(
             nodes=left.nodes | right.nodes,
-            tree=overlay(base.tree, merged.index),
+            tree=tree,
             config=config,
             shared=left.shared | right.shared | shared | merged.written.keys(),
             conflicts=(*left.conflicts, *right.conflicts, *found),
@@ -173,6 +175,10 @@ class Workshop:
                 *(self._whose(one, left.nodes | right.nodes) for one in _interests(base.tree, parts)),
             ),
         )
+        again = {path: tree.entries[path] for path in base.tree.entries.keys() & merged.index.entries.keys()}
+        own = {**merged.index.entries, **again}
+        self._parts[id(joint), common] = self._name(joint, common, own, merged.index.contents)
+        return joint
 
     def _highest(self, nodes: Set[Fingerprint]) -> Iterator[Fingerprint]:
         """Those on which none of the others stands."""
@@ -181,17 +187,29 @@ class Workshop:
 
     def _part(self, state: _State, common: Set[Fingerprint]) -> Part:
         """What a state has that is not below both, as one part."""
-        own = state.nodes - common
-        paths = set(state.shared).union(*(self.built[node].index.entries for node in own))
+        key = id(state), common
+        if key not in self._parts:
+            self._parts[key] = self._make_part(state, common)
+        return self._parts[key]
+
+    def _make_part(self, state: _State, common: Set[Fingerprint]) -> Part:
         entries, contents = state.tree.entries, state.tree.contents
-        name = "+".join(sorted({self.built[node].name for node in own} - {""}))
-        return Part(
-            name=name,
-            index=Index(
-                entries={path: entries[path] for path in paths if path in entries},
-                contents={path: contents[path] for path in paths & contents.keys()},
-            ),
+        own = (self.built[node].index.entries for node in state.nodes - common)
+        paths = entries.keys() & state.shared.union(*own)
+        return self._name(
+            state,
+            common,
+            dict(zip(paths, map(entries.__getitem__, paths), strict=True)),
+            {path: contents[path] for path in paths & contents.keys()},
         )
+
+    def _name(
+        self, state: _State, common: Set[Fingerprint], entries: Mapping[str, Entry], contents: Mapping[str, bytes]
+    ) -> Part:
+        own = [self.built[node] for node in state.nodes - common]
+        pieces = [one.index for one in own]
+        name = "+".join(sorted({one.name for one in own} - {""}))
+        return Part(name=name, index=Index(entries=entries, contents=contents, pieces=pieces))
 
     def _precise(self, conflict: Conflict, nodes: Set[Fingerprint]) -> Conflict:
         """Which of a part's layers it is that have the path."""
@@ -211,10 +229,11 @@ class Workshop:
     # --- what stacking gets wrong --------------------------------------------------------------------------------------
 
     def _written(self, state: _State, order: Sequence[Fingerprint]) -> Iterator[tuple[str, Entry]]:
+        layers = [self.built[node].index.entries for node in reversed(order)]
         for path in sorted(state.shared):
-            top = next((n for node in reversed(order) if (n := self.built[node].index.entries.get(path))), None)
+            top = next((layer[path] for layer in layers if path in layer), GONE)
             wanted = state.tree.entries.get(path, GONE)
-            if plain(wanted) == (plain(top) if top is not None else GONE):
+            if wanted == top or plain(wanted) == plain(top):
                 continue
             if not is_noise(path) or wanted is GONE:
                 yield path, plain(wanted)
@@ -230,7 +249,7 @@ _NOTHING = _State(nodes=frozenset(), tree=Index(entries={}), config={})
 
 def plain(entry: Entry) -> Entry:
     """Of a folder that was made anew only the folder: what stood in it is gone below already."""
-    return replace(entry, content="") if entry.kind is Kind.DIRECTORY else entry
+    return entry._replace(content="") if entry.kind is Kind.DIRECTORY else entry
 
 
 def _can_write(tree: Index, path: str, entry: Entry) -> bool:

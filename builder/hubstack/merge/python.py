@@ -19,8 +19,9 @@ def clashes(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
     """Two versions of one distribution in one folder."""
     found: dict[tuple[str, str], tuple[str, str]] = {}  # (folder, name) → (version, part)
     for part, index in parts.items():
-        for path, entry in index.entries.items():
-            if not path.endswith("METADATA") or (match := _METADATA.fullmatch(path)) is None:
+        for path in index.ending(".dist-info/METADATA"):
+            entry = index.entries[path]
+            if (match := _METADATA.fullmatch(path)) is None:
                 continue
             if entry.kind is Kind.WHITEOUT or base.entries.get(path) == entry:
                 continue
@@ -34,10 +35,14 @@ def clashes(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
 def stale(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
     """Bytecode of one part beside a module of another: with all files of one date, Python would believe it (PEP 552)."""
     for part, index in parts.items():
-        for path, entry in index.entries.items():
-            if not path.endswith(".pyc") or entry.kind is not Kind.FILE or base.entries.get(path) == entry:
+        others = [one for other, one in parts.items() if other != part]
+        cached = {one.rpartition("/")[0] for one in index.folders if one.endswith("__pycache__")}
+        shared = {folder for folder in cached if not folder or any(folder in one.folders for one in others)}
+        for path in index.ending(".pyc") if shared else ():
+            entry = index.entries[path]
+            if entry.kind is not Kind.FILE or base.entries.get(path) == entry:
                 continue
-            if (match := _BYTECODE.fullmatch(path)) is not None:
+            if (match := _BYTECODE.fullmatch(path)) is not None and match["folder"].rstrip("/") in shared:
                 yield from _foreign(f"{match['folder']}{match['name']}.py", part, base, parts)
 
 

@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import IO
 
 from hubstack.errors import EngineError
@@ -127,7 +127,7 @@ class _Layer:
         for path in self.gone | self.opaque:
             entry = self.entries.get(path)
             if entry is not None and entry.kind is Kind.DIRECTORY:
-                self.entries[path] = replace(entry, content=OPAQUE)
+                self.entries[path] = entry._replace(content=OPAQUE)
             elif entry is None:
                 self.entries[path] = (
                     GONE if path in self.gone else Entry(kind=Kind.DIRECTORY, mode=0o755, content=OPAQUE)

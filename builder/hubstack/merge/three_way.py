@@ -7,9 +7,9 @@ is noise, or is a conflict: never a guess.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import combinations
 
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, folders, hides
@@ -69,19 +69,20 @@ class _Merge:
 
     def _shared(self) -> dict[str, list[Part]]:
         """The paths of which more than one part says something, by whom."""
-        seen: dict[str, Part] = {}
-        shared: dict[str, list[Part]] = defaultdict(list)
-        for part in self.parts:
-            for path in part.index.entries.keys() & seen.keys():
-                shared[path] = [*(shared[path] or [seen[path]]), part]
-            seen |= dict.fromkeys(part.index.entries.keys() - seen.keys(), part)
+        shared: dict[str, list[Part]] = {}
+        for one, other in combinations(self.parts, 2):
+            for path in one.index.entries.keys() & other.index.entries.keys() - shared.keys():
+                shared[path] = [part for part in self.parts if path in part.index.entries]
         return shared
 
     def _settle(self, path: str, users: Sequence[Part]) -> None:
+        versions = [part.index.entries[path] for part in users]
+        top = versions[-1]
+        if versions.count(top) == len(versions):
+            return
         was = self.base.entries.get(path)
         changed = [part for part in users if part.index.entries[path] != was]
         wanted = {part.index.entries[path] for part in changed}
-        top = users[-1].index.entries[path]
         if not wanted or wanted == {top}:
             return  # nobody changes it, or all do so alike and the topmost says it last
         if all(one.kind is Kind.DIRECTORY for one in wanted):
@@ -103,9 +104,9 @@ class _Merge:
             if len(values) > 1:
                 self._refuse(path, changed, f"is a folder whose {name} they set differently")
             for value in values:
-                merged = replace(merged, **{name: value})
+                merged = merged._replace(**{name: value})
         emptied = any(one.content == OPAQUE for one in wanted)
-        return replace(merged, content=OPAQUE if emptied else "")
+        return merged._replace(content=OPAQUE if emptied else "")
 
     def _merge_extended_states(self) -> None:
         """Who has asked for a package by name says so by its absence: a part may say something without the file."""
@@ -121,10 +122,12 @@ class _Merge:
 
     def _drop_icon_caches(self) -> None:
         """GTK believes one whose date is not older than its folder's, and in an image all are of one date."""
-        caches = [path for path, entry in self.entries.items() if is_icon_cache(path) and entry.kind is Kind.FILE]
+        caches = sorted({path for part in self.parts for path in part.index.ending("icon-theme.cache")})
         for path in caches:
-            inside = path.rpartition("/")[0] + "/"
-            if sum(any(one.startswith(inside) for one in part.index.entries) for part in self.parts) > 1:
+            theme = path.rpartition("/")[0]
+            if not is_icon_cache(path) or self.entries[path].kind is not Kind.FILE:
+                continue
+            if sum(any(part.index.inside(theme)) for part in self.parts) > 1:
                 self._put(path, GONE)
 
     def _merge_contents(self, path: str, merger: Merger, changed: Sequence[Part]) -> None:
@@ -166,29 +169,22 @@ class _Merge:
 
     def _buried(self) -> Iterator[Conflict]:
         """What one part puts into a folder that another has removed, or made into something else."""
-        above = {folder for part in self.parts for path in part.index.entries for folder in folders(path)}
         for part in self.parts:
-            for path, entry in part.index.entries.items():
-                if not hides(entry) or path not in above:
+            for other in self.parts:
+                if other is part:
                     continue
-                if (other := self._inside(path, part)) is not None and not is_noise(path):
-                    what = "is a folder in which the one has files, and the other has removed or replaced it"
-                    yield Conflict(parts=(other.name, part.name), path=path, what=what)
+                for path in sorted(part.index.entries.keys() & other.index.folders):
+                    if hides(part.index.entries[path]) and not is_noise(path) and any(other.index.inside(path)):
+                        what = "is a folder in which the one has files, and the other has removed or replaced it"
+                        yield Conflict(parts=(other.name, part.name), path=path, what=what)
 
     def _astray(self) -> Iterator[Conflict]:
         """An entry below what is a link in the base would put a folder in the link's place: /bin gone, say."""
-        links = {path for path, entry in self.base.entries.items() if entry.kind is Kind.LINK}
         for part in self.parts:
-            for path in part.index.entries:
-                if not links.isdisjoint(folders(path)):
+            behind = part.index.folders & self.base.links.keys()
+            for path in sorted(part.index.entries) if behind else ():
+                if not behind.isdisjoint(folders(path)):
                     yield Conflict(parts=(part.name,), path=path, what="stands behind a link")
-
-    def _inside(self, folder: str, owner: Part) -> Part | None:
-        inside = f"{folder}/"
-        for part in self.parts:
-            if part is not owner and any(path.startswith(inside) for path in part.index.entries):
-                return part
-        return None
 
 
 def _difference(wanted: Iterable[Entry]) -> str:
