@@ -5,7 +5,7 @@
     .hubstack/blobs/sha256/…        what all nodes share, written by BuildKit as it exports
     .hubstack/records/NODE.json     what is remembered of a node's last build
     .hubstack/nodes/FINGERPRINT/    an OCI image layout (index.json, oci-layout, blobs → ../../blobs); for each passed
-                                    test fingerprint an empty file ``ok-…``, named as the registry's tag; and merge.json,
+                                    test fingerprint an empty file ``ok-…``, named as the registry's tag; and merge.index,
                                     what merging needs to know of it
 
 It saves work and is trusted only by the machine that wrote it: the registry stays the one state that a run needs, and
@@ -30,7 +30,7 @@ from hubstack.record import Record, parse_record, record_json
 from hubstack.reference import Digest, Fingerprint
 
 FOLDER = ".hubstack"
-_INDEX = "merge.json"
+_INDEX = "merge.index"
 
 
 class Store:
@@ -95,16 +95,16 @@ class Store:
         """Where it is, if it is here."""
         return self._blobs / "sha256" / digest.hex
 
-    def read_index(self, fingerprint: Fingerprint) -> object:
+    def read_index(self, fingerprint: Fingerprint) -> bytes | None:
         """What ``write_index`` has kept of a node that is here; None where it isn't."""
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return json.loads((self._nodes / fingerprint / _INDEX).read_bytes())
+        with contextlib.suppress(FileNotFoundError):
+            return (self._nodes / fingerprint / _INDEX).read_bytes()
         return None
 
-    def write_index(self, fingerprint: Fingerprint, index: object) -> None:
+    def write_index(self, fingerprint: Fingerprint, index: bytes) -> None:
         if (folder := self._nodes / fingerprint).exists():
-            new = self.folder / "tmp" / f"{fingerprint}.json"
-            new.write_bytes(canonical_json(index))
+            new = self.folder / "tmp" / f"{fingerprint}.index"
+            new.write_bytes(index)
             new.replace(folder / _INDEX)
 
     def layout(self, fingerprint: Fingerprint) -> Layout | None:

@@ -87,15 +87,15 @@ class Index:
         return {name: set(map(attrgetter(name), self.entries.values())) for name in ("uid", "gid")}
 
     @cached_property
-    def _notable(self) -> Set[str]:
+    def notable(self) -> Set[str]:
         if self.pieces:
-            return self.entries.keys() & set[str]().union(*(piece._notable for piece in self.pieces))
+            return self.entries.keys() & set[str]().union(*(piece.notable for piece in self.pieces))
         return {path for path in self.entries if path.endswith(_NOTABLE)}
 
     def ending(self, end: str) -> list[str]:
         """The paths that end so, sorted. ``end`` is one of those that some check asks for."""
         assert end in _NOTABLE
-        return sorted(path for path in self._notable if path.endswith(end))
+        return sorted(path for path in self.notable if path.endswith(end))
 
     def inside(self, folder: str) -> Iterator[str]:
         """What stands below ``folder``."""

@@ -19,7 +19,7 @@ from hubstack.errors import RegistryError
 from hubstack.merge.assembly import Built
 from hubstack.merge.entry import Index, overlay
 from hubstack.merge.mergers import KEPT
-from hubstack.merge.record import MEDIA_TYPE, built_json, parse_built
+from hubstack.merge.record import MEDIA_TYPE, parse_built, render_built
 from hubstack.merge.tar import read_blob
 from hubstack.names import Names
 from hubstack.oci import CONFIG_LIMIT_BYTES, Descriptor, Layout, Manifest
@@ -71,13 +71,15 @@ class Shelf:
     def put(self, node: Fingerprint, built: Built) -> None:
         """Keep what is known of a node without looking into its blobs."""
         self._kept[node] = built
-        self.store.write_index(node, built_json(built))
+        self.store.write_index(node, render_built(built))
         self.push(node)
 
     def push(self, node: Fingerprint) -> None:
         """Have in the registry what is known of a node, if anything is pushed at all. An equal index is not sent again."""
         if self.write and node in self._kept:
-            self.registry.write_record(self.names.index(node), built_json(self._kept[node]), artifact_type=MEDIA_TYPE)
+            self.registry.write_artifact(
+                self.names.index(node), render_built(self._kept[node]), artifact_type=MEDIA_TYPE
+            )
 
     def _read_all(self, tops: Iterable[Fingerprint]) -> dict[Fingerprint, Built | None]:
         """The indexes of ``tops`` and of all below that are not known yet, many at a time."""
@@ -131,8 +133,8 @@ class Shelf:
     def _read(self, node: Fingerprint) -> Built | None:
         data = self.store.read_index(node)
         if data is None:
-            data = self.registry.read_record(self.names.index(node), artifact_type=MEDIA_TYPE)
-        return parse_built(data)
+            data = self.registry.read_artifact(self.names.index(node), artifact_type=MEDIA_TYPE)
+        return parse_built(data) if data is not None else None
 
     def _make(self, node: Fingerprint, digest: Digest | None) -> Built:
         if node not in self.sources:

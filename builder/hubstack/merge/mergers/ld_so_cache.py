@@ -83,7 +83,7 @@ def _string(content: bytes, offset: int) -> str:
     return text(content[offset : content.index(b"\0", offset)])
 
 
-def render_cache(libraries: list[Library], generator: bytes) -> bytes:
+def render_cache(libraries: Sequence[Library], generator: bytes) -> bytes:
     """``libraries`` in the linker's order."""
     hwcaps = sorted({library.hwcap for library in libraries if not library.hwcap.isdigit()})
     strings = bytearray()
