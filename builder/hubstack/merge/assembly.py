@@ -193,15 +193,13 @@ class Workshop:
         return self._parts[key]
 
     def _make_part(self, state: _State, common: Set[Fingerprint]) -> Part:
-        entries, contents = state.tree.entries, state.tree.contents
-        own = (self.built[node].index.entries for node in state.nodes - common)
-        paths = entries.keys() & state.shared.union(*own)
-        return self._name(
-            state,
-            common,
-            dict(zip(paths, map(entries.__getitem__, paths), strict=True)),
-            {path: contents[path] for path in paths & contents.keys()},
-        )
+        own, below = ([self.built[node].index.entries for node in nodes] for nodes in (state.nodes - common, common))
+        foreign = set[str]().union(*below).difference(state.shared, *own)
+        entries = dict(state.tree.entries)  # far quicker than path by path
+        for path in foreign:
+            entries.pop(path, None)
+        contents = {path: one for path, one in state.tree.contents.items() if path not in foreign}
+        return self._name(state, common, entries, contents)
 
     def _name(
         self, state: _State, common: Set[Fingerprint], entries: Mapping[str, Entry], contents: Mapping[str, bytes]
@@ -278,16 +276,13 @@ def between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]
 
 def _breaches(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]:
     """Relations between packages that hold in each part and not in all together."""
-    if STATUS not in merged.contents:
+    if not (found := breaches(merged.contents.get(STATUS, b""))):
         return []
-    known = {
-        str(one)
-        for index in (base, *(part.index for part in parts))
-        for one in breaches(index.contents.get(STATUS, b""))
-    }
+    indexes = (base, *(part.index for part in parts))
+    known = {str(one) for index in indexes for one in breaches(index.contents.get(STATUS, b""))}
     names = tuple(part.name for part in parts)
     return [
         Conflict(parts=names, path="", what=f"{breach} doesn't hold in both together")
-        for breach in breaches(merged.contents[STATUS])
+        for breach in found
         if str(breach) not in known
     ]
