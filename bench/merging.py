@@ -101,6 +101,8 @@ def merge(argument: str) -> dict[str, Any]:
             assembled = workshop.assemble(some or job["base"])
             if assembled.conflicts:
                 raise MergeConflict(assembled.conflicts)
+            if assembled.interests:
+                _refuse()
             image = merged_image(assembled, workshop.built, _label(*assembled.nodes))
             digests.append(image.manifest.digest)
             sent += _pushed(shelf, image)

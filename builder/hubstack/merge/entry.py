@@ -87,15 +87,13 @@ class Index:
         return {name: set(map(attrgetter(name), self.entries.values())) for name in ("uid", "gid")}
 
     @cached_property
-    def notable(self) -> Set[str]:
+    def notable(self) -> Mapping[str, Set[str]]:
+        """The paths that end so, of the endings that some check asks for."""
         if self.pieces:
-            return self.entries.keys() & set[str]().union(*(piece.notable for piece in self.pieces))
-        return {path for path in self.entries if path.endswith(_NOTABLE)}
-
-    def ending(self, end: str) -> list[str]:
-        """The paths that end so, in no order. ``end`` is one of those that some check asks for."""
-        assert end in _NOTABLE
-        return [path for path in self.notable if path.endswith(end)]
+            there = self.entries.keys()
+            return {end: there & set[str]().union(*(one.notable[end] for one in self.pieces)) for end in _NOTABLE}
+        found = [path for path in self.entries if path.endswith(_NOTABLE)]
+        return {end: {path for path in found if path.endswith(end)} for end in _NOTABLE}
 
     def inside(self, folder: str) -> Iterator[str]:
         """What stands below ``folder``."""

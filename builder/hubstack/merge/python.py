@@ -19,7 +19,7 @@ def clashes(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
     """Two versions of one distribution in one folder."""
     found: dict[tuple[str, str], tuple[str, str]] = {}  # (folder, name) → (version, part)
     for part, index in parts.items():
-        for path in sorted(index.ending(".dist-info/METADATA")):
+        for path in sorted(index.notable[".dist-info/METADATA"]):
             entry = index.entries[path]
             if (match := _METADATA.fullmatch(path)) is None:
                 continue
@@ -38,7 +38,7 @@ def stale(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
         others = [one for other, one in parts.items() if other != part]
         cached = {one.rpartition("/")[0] for one in index.folders if one.endswith("__pycache__")}
         shared = {folder for folder in cached if not folder or any(folder in one.folders for one in others)}
-        for path in sorted(one for one in index.ending(".pyc") if one.rpartition("/")[0].rpartition("/")[0] in shared):
+        for path in sorted(one for one in index.notable[".pyc"] if one.rpartition("/")[0].rpartition("/")[0] in shared):
             if index.entries[path].kind is not Kind.FILE or base.entries.get(path) == index.entries[path]:
                 continue
             if (match := _BYTECODE.fullmatch(path)) is not None:
