@@ -175,9 +175,7 @@ class Workshop:
                 *(self._whose(one, left.nodes | right.nodes) for one in _interests(base.tree, parts)),
             ),
         )
-        again = {path: tree.entries[path] for path in base.tree.entries.keys() & merged.index.entries.keys()}
-        own = {**merged.index.entries, **again}
-        self._parts[id(joint), common] = self._name(joint, common, own, merged.index.contents)
+        self._parts[id(joint), common] = self._stacked(joint, common, base.tree, merged.index)
         return joint
 
     def _highest(self, nodes: Set[Fingerprint]) -> Iterator[Fingerprint]:
@@ -201,11 +199,19 @@ class Workshop:
         contents = {path: one for path, one in state.tree.contents.items() if path not in foreign}
         return self._name(state, common, entries, contents)
 
+    def _stacked(self, state: _State, common: Set[Fingerprint], base: Index, own: Index) -> Part:
+        """``own`` as it is on ``base``: the quick way to what ``_make_part`` would find in the tree."""
+        layers = (own.entries, *(self.built[node].index.entries for node in state.nodes - common))
+        both = set[str]().union(*(base.entries.keys() & layer.keys() for layer in layers)) & state.tree.entries.keys()
+        entries = {**own.entries, **{path: state.tree.entries[path] for path in both}}
+        return self._name(state, common, entries, own.contents)
+
     def _name(
         self, state: _State, common: Set[Fingerprint], entries: Mapping[str, Entry], contents: Mapping[str, bytes]
     ) -> Part:
         own = [self.built[node] for node in state.nodes - common]
-        pieces = [one.index for one in own]
+        rest = state.shared.difference(*(one.index.entries for one in own)) & entries.keys()
+        pieces = [*(one.index for one in own), Index(entries={path: entries[path] for path in rest})]
         name = "+".join(sorted({one.name for one in own} - {""}))
         return Part(name=name, index=Index(entries=entries, contents=contents, pieces=pieces))
 
