@@ -133,11 +133,12 @@ class Bench:
 
     def chains(self, sample: int) -> None:
         """Some of the 63 stacks as lines, by bake and by ourselves."""
-        folder = self._project()
+        folder = self._project("lines")
+        _write_lines(folder / "stacks")
         nodes = self.plan(folder=folder)
         lines = [node for node in nodes if node["parents"]]
         self.facts["nodes of all lines"] = len(lines)
-        stacks = sorted({stack for node in lines for stack in node["stacks"]})
+        stacks = sorted({stack.partition("/")[0] for node in lines for stack in node["stacks"]})
         drawn = random.Random(SEED).sample([stack for stack in stacks if len(stack) < len("line-0123")], sample)
         bake = self.place.reset("bake-lines")
         for stack in drawn:
@@ -158,21 +159,16 @@ class Bench:
         count = sum(self.facts[name] for name, _ in rows)
         return sum(samples[0].wall_s for _, samples in rows) / count if count else None
 
-    def _project(self) -> Path:
-        """The example project with a line for each combination."""
-        folder = self.place.reset("lines")
-        for name in ("base", "layers"):
-            shutil.copytree(ROOT / name, folder / name)
-        for name in ("hubstack.lock", "requirements.lock"):
-            shutil.copy(ROOT / name, folder / name)
+    def _project(self, name: str) -> Path:
+        """The example project, but that it builds lines; without a stack."""
+        folder = self.place.reset(name)
+        for part in ("base", "layers"):
+            shutil.copytree(ROOT / part, folder / part)
+        for part in ("hubstack.lock", "requirements.lock"):
+            shutil.copy(ROOT / part, folder / part)
         settings = (ROOT / "hubstack.yaml").read_text().replace("assembly: merge", "assembly: chain")
         (folder / "hubstack.yaml").write_text(settings)
         (folder / "stacks").mkdir()
-        for count in range(1, len(SIX) + 1):
-            for names in combinations(SIX, count):
-                name = f"line-{''.join(str(SIX.index(one)) for one in names)}"
-                text = f"title: {name}\ndescription: A line\nbase: {BASE}\nlayers: [{', '.join(names)}]\n"
-                (folder / "stacks" / f"{name}.yaml").write_text(text)
         return folder
 
     # --- indexes and growth ----------------------------------------------------------------------------------------------
@@ -201,24 +197,49 @@ class Bench:
     # --- what a machine pulls --------------------------------------------------------------------------------------------
 
     def pulls(self) -> None:
-        """Bytes that a machine holds with all of the example stacks that are built, from manifests alone. The layers of a
-        line are taken to weigh what they weigh in a merge.
+        """Bytes that a machine holds with all of the example stacks that are built, from manifests alone. A layer is taken to
+        weigh the same in a line as alone.
         """
-        repository = f"{self.ref.partition('/')[2]}/build"
-        nodes = {node["id"]: node for node in self.plan()}
-        tops = {stack: node["id"] for node in nodes.values() for stack in node["stacks"] if node["action"] == "reuse"}
-        blobs = {
-            top: {
-                layer["digest"]: layer["size"]
-                for layer in json.loads(self.place.manifest(repository, f"fp-{nodes[top]['fingerprint']}"))["layers"]
-            }
-            for top in set(tops.values())
+        everything = self.plan()
+        nodes = {node["id"]: node for node in everything if node["action"] == "reuse"}
+        missing = {stack for node in everything if node["id"] not in nodes for stack in node["stacks"]}
+        stacks = {stack for node in everything for stack in node["stacks"]} - missing
+        blobs = {node: self._blobs(one["fingerprint"]) for node, one in nodes.items()}
+        tops = {
+            stack: max((node for node in nodes if stack in nodes[node]["stacks"]), key=lambda node: len(blobs[node]))
+            for stack in stacks
         }
+        own = {
+            (one["layer"], one["values"].get("release")): sum(blobs[node].values())
+            - sum(sum(blobs[parent].values()) for parent in one["parents"])
+            for node, one in nodes.items()
+            if len(one["parents"]) < 2
+        }
+        folder = self._project("example-lines")
+        shutil.copytree(ROOT / "stacks", folder / "stacks", dirs_exist_ok=True)
+        lines = [node for node in self.plan(folder=folder) if stacks.intersection(node["stacks"])]
         together: dict[str, int] = {}
-        for one in blobs.values():
-            together |= one
-        separate = sum(sum(blobs[top].values()) for top in tops.values())
-        self.facts["pulls"] = {"images": len(tops), "merge": sum(together.values()), "separate": separate}
+        for top in tops.values():
+            together |= blobs[top]
+        self.facts["pulls"] = {
+            "images": len(tops),
+            "merge": sum(together.values()),
+            "chain": sum(own[node["layer"], node["values"].get("release")] for node in lines),
+            "separate": sum(sum(blobs[top].values()) for top in tops.values()),
+        }
+
+    def _blobs(self, fingerprint: str) -> dict[str, int]:
+        manifest = self.place.manifest(f"{self.ref.partition('/')[2]}/build", f"fp-{fingerprint}")
+        return {layer["digest"]: layer["size"] for layer in json.loads(manifest)["layers"]}
+
+
+def _write_lines(stacks: Path) -> None:
+    """One for each combination, named by the numbers of its layers."""
+    for count in range(1, len(SIX) + 1):
+        for names in combinations(SIX, count):
+            name = f"line-{''.join(str(SIX.index(one)) for one in names)}"
+            text = f"title: {name}\ndescription: A line\nbase: {BASE}\nlayers: [{', '.join(names)}]\n"
+            (stacks / f"{name}.yaml").write_text(text)
 
 
 def targets(bench: Bench) -> list[Target]:
