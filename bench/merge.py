@@ -201,7 +201,7 @@ class Bench:
         weigh the same in a line as alone.
         """
         everything = self.plan()
-        nodes = {node["id"]: node for node in everything if node["action"] == "reuse"}
+        nodes = {node["id"]: node for node in everything if node["action"] != "build"}
         missing = {stack for node in everything if node["id"] not in nodes for stack in node["stacks"]}
         stacks = {stack for node in everything for stack in node["stacks"]} - missing
         blobs = {node: self._blobs(one["fingerprint"]) for node, one in nodes.items()}
