@@ -8,6 +8,7 @@ import io
 import tarfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hubstack.errors import EngineError
@@ -153,6 +154,7 @@ def test_an_index_comes_back_from_its_record_whatever_bytes_names_and_attributes
     )
     stored = render_built(built)
     assert parse_built(stored) == built
+    assert render_built(replace(built, index=replace(index, entries=dict(sorted(index.entries.items()))))) == stored
     assert parse_built(stored[:-1]) is None
     assert parse_built(zlib.compress(zlib.decompress(stored).replace(b'"format":5', b'"format":1'))) is None
 

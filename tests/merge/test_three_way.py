@@ -421,3 +421,18 @@ def test_relations_of_debian() -> None:
     assert [str(one) for one in breaches(packages(aa="Depends: bb (>= 2) | xx, bb", bb=""))] == [
         "aa's Depends: bb (>= 2) | xx"
     ]
+
+
+def test_what_is_rare_is_found_in_pieces_as_it_is_without_them() -> None:
+    left = {"c/x-1.dist-info/METADATA": file_entry(b"", uid=7), "c/m.pyc": file_entry(b"")}
+    pieces = [
+        Index(entries={"a/gone.pyc": file_entry(b"", gid=9), "c/m.pyc": left["c/m.pyc"]}),
+        Index(entries={"c/x-1.dist-info/METADATA": left["c/x-1.dist-info/METADATA"]}),
+    ]
+    joint, plain = Index(entries=left, pieces=pieces), Index(entries=left)
+    assert joint.notable == plain.notable
+    assert sorted(joint.inside("c")) == sorted(left)
+    assert [*joint.inside("a")] == [*joint.inside("c/m.pyc")] == []
+    assert plain.folders == {"c", "c/x-1.dist-info"}
+    assert joint.folders >= plain.folders
+    assert joint.owners == {"uid": {0, 7}, "gid": {0, 9}}
