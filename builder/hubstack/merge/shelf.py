@@ -71,15 +71,18 @@ class Shelf:
     def put(self, node: Fingerprint, built: Built) -> None:
         """Keep what is known of a node without looking into its blobs."""
         self._kept[node] = built
-        self.store.write_index(node, render_built(built))
-        self.push(node)
+        data = render_built(built)
+        self.store.write_index(node, data)
+        self._push(node, data)
 
     def push(self, node: Fingerprint) -> None:
         """Have in the registry what is known of a node, if anything is pushed at all. An equal index is not sent again."""
         if self.write and node in self._kept:
-            self.registry.write_artifact(
-                self.names.index(node), render_built(self._kept[node]), artifact_type=MEDIA_TYPE
-            )
+            self._push(node, render_built(self._kept[node]))
+
+    def _push(self, node: Fingerprint, data: bytes) -> None:
+        if self.write:
+            self.registry.write_artifact(self.names.index(node), data, artifact_type=MEDIA_TYPE)
 
     def _read_all(self, tops: Iterable[Fingerprint]) -> dict[Fingerprint, Built | None]:
         """The indexes of ``tops`` and of all below that are not known yet, many at a time."""
