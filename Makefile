@@ -58,8 +58,9 @@ format: venv ## let ruff write what it can
 	$(BIN)/ruff check --quiet --fix-only
 	$(BIN)/ruff format
 
-bench: setup ## measure hubstack beside buildx bake and kolla-build
+bench: setup ## measure hubstack beside buildx bake and kolla-build, and merges beside builds
 	$(BIN)/python bench/compare.py
+	$(BIN)/python bench/merge.py --registry $(HUBSTACK_REGISTRY) $(if $(CA_BUNDLE),--ca-bundle $(CA_BUNDLE))
 
 setup: venv ## what demo and test need: .venv, an engine, a registry, mmdebstrap
 	@builder/machine.sh up

@@ -9,7 +9,7 @@ import pytest
 from hubstack.merge.assembly import Built
 from hubstack.merge.census import Census, accounts
 from hubstack.merge.entry import Index
-from hubstack.merge.record import MEDIA_TYPE, built_json
+from hubstack.merge.record import MEDIA_TYPE, render_built
 from hubstack.merge.shelf import Shelf
 from hubstack.pipeline import Inputs
 
@@ -65,7 +65,7 @@ def _shelve(site: Site, inputs: Inputs, node: str, index: Index) -> None:
     built = Built(
         name=node, parents=parents, index=index, config={}, machine={}, layers=(), diff_ids=(), digest=digest, below=()
     )
-    registry.write_record(site.names.index(fingerprint), built_json(built), artifact_type=MEDIA_TYPE)
+    registry.write_artifact(site.names.index(fingerprint), render_built(built), artifact_type=MEDIA_TYPE)
 
 
 def test_a_layer_has_made_what_it_has_and_those_below_it_have_not(site: Site) -> None:

@@ -96,5 +96,6 @@ def _accounts(invocation: Invocation, graph: Graph, *, thorough: bool) -> Mappin
     if invocation.project.settings.registry is None and not thorough:
         return {}
     registry, names, store = invocation.connect(), invocation.names, invocation.store
-    shelf = Shelf(sources={}, registry=registry, names=names, store=store, write=False)
+    trust = invocation.project.settings.signing is None
+    shelf = Shelf(sources={}, registry=registry, names=names, store=store, write=False, trust=trust)
     return Census(shelf=shelf, thorough=thorough).made(graph)
