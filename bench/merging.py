@@ -95,17 +95,19 @@ def merge(argument: str) -> dict[str, Any]:
     job = _read(argument)
     shelf, tops = _open(job), job["tops"]
     workshop = Workshop(built=shelf.take(tops, {}))
+    tops.sort(key=lambda top: -workshop.built[top].size_bytes)  # as it goes on from what it has: the biggest first
+    counts = range(0 if job["every"] else len(tops), len(tops) + 1)
+    sets = sorted(some for count in counts for some in combinations(range(len(tops)), count))
     sent, digests = 0, []
-    for count in range(0 if job["every"] else len(tops), len(tops) + 1):
-        for some in combinations(tops, count):
-            assembled = workshop.assemble(some or job["base"])
-            if assembled.conflicts:
-                raise MergeConflict(assembled.conflicts)
-            if assembled.interests:
-                _refuse()
-            image = merged_image(assembled, workshop.built, _label(*assembled.nodes))
-            digests.append(image.manifest.digest)
-            sent += _pushed(shelf, image)
+    for some in sets:
+        assembled = workshop.assemble([tops[number] for number in some] or job["base"])
+        if assembled.conflicts:
+            raise MergeConflict(assembled.conflicts)
+        if assembled.interests:
+            _refuse()
+        image = merged_image(assembled, workshop.built, _label(*assembled.nodes))
+        digests.append(image.manifest.digest)
+        sent += _pushed(shelf, image)
     files = sum(len(one.index.entries) for one in workshop.built.values())
     return {"images": len(set(digests)), "sent_bytes": sent, "nodes": len(workshop.built), "files": files}
 

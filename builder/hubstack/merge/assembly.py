@@ -75,15 +75,20 @@ class _State:
     shared: frozenset[str] = frozenset()
     conflicts: tuple[Conflict, ...] = ()
     interests: tuple[Interest, ...] = ()
+    parts: dict[Set[Fingerprint], Part] = field(default_factory=dict)  # by what is below them
+
+
+_REMEMBERED = 12  # each has a whole tree: some 10 MB for 100,000 files
 
 
 @dataclass(kw_only=True)
 class Workshop:
-    """Merges of some of ``built``, which holds with each node all that it stands on. What several merges need is made once."""
+    """Merges of some of ``built``, which holds with each node all that it stands on. What several merges need is made once, if
+    those that begin with the same nodes, the biggest, come one after the other.
+    """
 
     built: Mapping[Fingerprint, Built]
     _states: dict[tuple[Fingerprint, ...], _State] = field(default_factory=dict)
-    _parts: dict[tuple[int, Set[Fingerprint]], Part] = field(default_factory=dict)  # by their state's id, as that stays
 
     def assemble(self, tops: Iterable[Fingerprint], resolve: Mapping[str, str] | None = None) -> Assembled:
         """What has all of ``tops`` in it; in whichever order they are named. ``resolve``: path → the layer whose version stands."""
@@ -151,13 +156,16 @@ class Workshop:
 
     def _merged(self, tops: tuple[Fingerprint, ...]) -> _State:
         """Merges of few parts share their beginnings; of many, halves are merged, so that no side is large for long."""
-        if tops not in self._states:
+        if tops in self._states:
+            self._states[tops] = self._states.pop(tops)  # the last that may go
+        elif len(tops) == 1:
+            self._states[tops] = self._alone(tops[0])
+        else:
             half = len(tops) - 1 if len(tops) <= _FEW else len(tops) // 2
-            self._states[tops] = (
-                self._alone(tops[0])
-                if len(tops) == 1
-                else self._join(self._merged(tops[:half]), self._merged(tops[half:]))
-            )
+            self._states[tops] = self._join(self._merged(tops[:half]), self._merged(tops[half:]))
+            joint = [one for one in self._states if len(one) > 1]
+            for one in joint[:-_REMEMBERED]:
+                del self._states[one]
         return self._states[tops]
 
     def _alone(self, node: Fingerprint) -> _State:
@@ -197,7 +205,7 @@ class Workshop:
                 *(self._whose(one, left.nodes | right.nodes) for one in _interests(base.tree, parts)),
             ),
         )
-        self._parts[id(joint), common] = self._stacked(joint, common, base.tree, merged.index)
+        joint.parts[common] = self._stacked(joint, common, base.tree, merged.index)
         return joint
 
     def _highest(self, nodes: Set[Fingerprint]) -> Iterator[Fingerprint]:
@@ -207,10 +215,9 @@ class Workshop:
 
     def _part(self, state: _State, common: Set[Fingerprint]) -> Part:
         """What a state has that is not below both, as one part."""
-        key = id(state), common
-        if key not in self._parts:
-            self._parts[key] = self._make_part(state, common)
-        return self._parts[key]
+        if common not in state.parts:
+            state.parts[common] = self._make_part(state, common)
+        return state.parts[common]
 
     def _make_part(self, state: _State, common: Set[Fingerprint]) -> Part:
         own, below = ([self.built[node].index.entries for node in nodes] for nodes in (state.nodes - common, common))
