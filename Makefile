@@ -15,6 +15,12 @@ UNIT := not engine and not registry and not slow
 FAST := tests/docs tests/merge tests/promises tests/unit
 # What brings engines of its own, and what needs little of the one that all share.
 BESIDE := tests/helm tests/engine/test_runners.py tests/engine/test_supply.py
+# What `make proof` draws: how many sets, which, and whether both of Debian's releases are at work at once.
+SETS ?= 200
+SEED ?= 1
+JOBS ?= 1
+# With any word here, mergers are broken on purpose instead.
+BREAK ?=
 # Tests give hubstack a registry themselves; they learn from another variable which one is real.
 PYTEST := env -u HUBSTACK_REGISTRY HUBSTACK_TEST_REGISTRY=$(HUBSTACK_REGISTRY) HUBSTACK_TEST_CA_BUNDLE=$(CA_BUNDLE) $(BIN)/pytest
 
@@ -23,7 +29,7 @@ export HUBSTACK_REGISTRY PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
-.PHONY: help demo everything preview test check lint unit format bench setup tools venv lock stop status clean
+.PHONY: help demo everything preview test check lint unit format bench proof setup tools venv lock stop status clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  make %-12s%s\n' "$$name" "$$text"; done
@@ -61,6 +67,9 @@ format: venv ## let ruff write what it can
 bench: setup ## measure hubstack beside buildx bake and kolla-build, and merges beside builds
 	$(BIN)/python bench/compare.py
 	$(BIN)/python bench/merge.py --registry $(HUBSTACK_REGISTRY) $(if $(CA_BUNDLE),--ca-bundle $(CA_BUNDLE))
+
+proof: setup ## merge random sets of layers and compare with chains: hours; goes on where it was
+	nice $(BIN)/python -m tests.proof --registry $(HUBSTACK_REGISTRY)/proof $(if $(CA_BUNDLE),--ca-bundle $(CA_BUNDLE)) --seed $(SEED) --sets $(SETS) --jobs $(JOBS) $(if $(BREAK),--break)
 
 setup: venv ## what demo and test need: .venv, an engine, a registry, mmdebstrap
 	@builder/machine.sh up
