@@ -270,7 +270,7 @@ def classes(hub: Hub) -> Hub:
 
 @pytest.mark.parametrize("filtered", [False, True])
 def test_a_profile_offers_its_own_combinations_only(
-    project: Project, graph: Graph, classes: Hub, monkeypatch: pytest.MonkeyPatch, filtered: bool
+    project: Project, graph: Graph, classes: Hub, monkeypatch: pytest.MonkeyPatch, *, filtered: bool
 ) -> None:
     found = chart_values(configmap(project, graph, classes))
     theirs = {"hubstack-9": "_l = c.KubeSpawner.profile_list\nc.KubeSpawner.profile_list = lambda _: _l"}

@@ -117,8 +117,11 @@ def _combinations(offers: Sequence[Offer], images: Images) -> dict[str, dict[str
 
 
 def _shown(menu: Sequence[Offer]) -> dict[str, str]:
-    """What a variable holds → what people chose for it; not the title of a retired key, which stands last."""
-    return {environment(one.chosen)[variable(one.option)]: one.title for one in reversed(menu)}
+    """What a variable holds → what people chose for it; not the title of a retired key, which stands behind."""
+    found: dict[str, str] = {}
+    for one in menu:
+        found.setdefault(environment(one.chosen)[variable(one.option)], one.title)
+    return found
 
 
 def _unlisted(hub: Hub) -> dict[str, object]:

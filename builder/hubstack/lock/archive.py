@@ -138,6 +138,7 @@ class _Root:
             "--format=null",
             f"--customize-hook=copy-out /etc/apt {self.folder}/etc",
             f"--customize-hook=copy-out /var/lib/apt {self.folder}/var/lib",
+            "--",
             suite,
             "/dev/null",
         ]
@@ -155,6 +156,7 @@ class _Root:
             "--print-uris",
             "--no-install-recommends",
             "install",
+            "--",
             *(f"{name}={version}" for name, version in sorted(here)),
             *words,
         ]
