@@ -491,3 +491,35 @@ def test_a_retired_profile_has_the_menus_of_its_successor(
 
 def test_a_check_says_nothing_of_combinations(project: Project, graph: Graph) -> None:
     assert check_hubs(project, graph) == []
+
+
+# --- what menus have chosen beforehand -----------------------------------------------------------------------------------
+
+
+def test_layers_of_an_option_have_no_order(project: Project, hub: Hub) -> None:
+    """Two stacks whose options list the same layers in another order share a menu, and it has its default."""
+    science = project.stacks["science"]
+    language, tools = science.options
+    turned = replace(tools, any_of=tuple(reversed(tools.any_of)))
+    other = replace(science, name="other", title="Other", options=(language, turned))
+    both = replace(project, stacks={**project.stacks, "other": other})
+    one = replace(hub.profiles[0], stacks=("science/*", "other/*"), default="other/trixie-dask-geo")
+    found = offers(both, resolve(both), replace(hub, profiles=(one,)))
+    assert [one.key for one in found if one.default and one.menu] == ["language-none", "tools-dask-geo"]
+    assert {one.key: one.variant for one in found if one.group and one.option == "image"} == {
+        f"{stack}-{release}": f"{release}-dask-geo"
+        for stack in ("science", "other")
+        for release in ("bookworm", "trixie")
+    }
+
+
+def test_an_image_that_no_preset_starts_is_told(project: Project, graph: Graph, hub: Hub) -> None:
+    few = ("science/bookworm", "science/bookworm-octave", "science/trixie-r-kernel", "science/trixie-octave")
+    one = replace(hub.profiles[0], stacks=few, default="science/trixie-r-kernel")
+    hubs = {"menus": replace(hub, profiles=(one,))}
+    assert [problem.what for problem in check_hubs(replace(project, hubs=hubs), graph)] == [
+        'Science, Debian 12 does not start as the menus of profile "science" have chosen beforehand '
+        "(Language: R, Tools: none)"
+    ]
+    good = {"menus": replace(hub, profiles=(replace(one, default="science/trixie-octave"),))}
+    assert check_hubs(replace(project, hubs=good), graph) == []
