@@ -64,8 +64,9 @@ format: venv ## let ruff write what it can
 	$(BIN)/ruff check --quiet --fix-only
 	$(BIN)/ruff format
 
-bench: setup ## measure hubstack beside buildx bake and kolla-build
+bench: setup ## measure hubstack beside buildx bake and kolla-build, and merges beside builds
 	$(BIN)/python bench/compare.py
+	$(BIN)/python bench/merge.py --registry $(HUBSTACK_REGISTRY) $(if $(CA_BUNDLE),--ca-bundle $(CA_BUNDLE))
 
 proof: setup ## merge random sets of layers and compare with chains: hours; goes on where it was
 	nice $(BIN)/python -m tests.proof --registry $(HUBSTACK_REGISTRY)/proof $(if $(CA_BUNDLE),--ca-bundle $(CA_BUNDLE)) --seed $(SEED) --sets $(SETS) --jobs $(JOBS) $(if $(BREAK),--break)

@@ -77,6 +77,11 @@ class Place:
         with self._ask("GET", f"{repository}/manifests/{tag}", {"Accept": MANIFESTS}) as answer:
             return bytes(answer.read())
 
+    def fetch(self, repository: str, digest: str, path: Path) -> None:
+        """A blob, into a file."""
+        with self._ask("GET", f"{repository}/blobs/{digest}", {}) as answer, path.open("wb") as file:
+            shutil.copyfileobj(answer, file)
+
     def mount(self, source: str, target: str, manifest: bytes) -> None:
         """Have the blobs of one repository's image in another one."""
         content = json.loads(manifest)

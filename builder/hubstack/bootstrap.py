@@ -20,6 +20,7 @@ def mmdebstrap_argv(bootstrap: Bootstrap, platform: str, target: Path) -> list[s
         f"--architectures={platform.split('/')[1]}",
         *([f"--include={','.join(bootstrap.include)}"] if bootstrap.include else []),
         "--format=tar",
+        "--",
         bootstrap.suite,
         str(target),
     ]

@@ -20,11 +20,11 @@ from pathlib import Path
 from hubstack import schedule
 from hubstack.buildx import Job
 from hubstack.engine import Engine
-from hubstack.errors import Cancelled, EngineError, RegistryError
+from hubstack.errors import Cancelled, EngineError, HubstackError, TestFailed
 from hubstack.event import Event, Finished, Line, Phase, Planned
 from hubstack.graph import needed
 from hubstack.graph.repository import ground
-from hubstack.merge.conflict import MergeConflict, first_line
+from hubstack.merge.conflict import first_line
 from hubstack.merge.join import Joiner
 from hubstack.merge.shelf import Shelf
 from hubstack.model import Method, Node
@@ -39,6 +39,8 @@ from hubstack.repository.prebuilt import Prebuilt
 from hubstack.schedule import Outcome, Result
 from hubstack.store import Store
 from hubstack.verify import Contents, read_contents, run_tests
+
+_REBASED = "rebased"
 
 
 @dataclass(kw_only=True)
@@ -91,7 +93,7 @@ class Builder:
                 result = Result.TESTED if step.action is Action.TEST else Result.REUSED
                 if layout is None:
                     result, (layout, note) = Result.BUILT, self._make(step)
-                digest, size = self._test_here(step, layout, started)
+                digest, size, note = self._test_made(step, layout, note, started)
         self._digests[step.node.id] = digest
         seconds = time.monotonic() - started
         return Outcome(node=step.node.id, result=result, digest=digest, seconds=seconds, size_bytes=size, note=note)
@@ -113,10 +115,24 @@ class Builder:
         if step.moved is None:
             return self._build(node), ""
         try:
-            return self._move(node, step.moved), "rebased"
-        except (MergeConflict, RegistryError) as fault:
+            return self._move(node, step.moved), _REBASED
+        except Cancelled:
+            raise
+        except HubstackError as fault:  # whatever it is: a build needs nothing of it
             self._note(node, str(fault))
             return self._build(node), f"not rebased: {first_line(fault)}"
+
+    def _test_made(self, step: Step, layout: Layout, note: str, started: float) -> tuple[Digest, int, str]:
+        """As ``_test_here``. What was moved and doesn't pass its tests is built."""
+        try:
+            return *self._test_here(step, layout, started), note
+        except TestFailed as failed:
+            if note != _REBASED:
+                raise
+            self._note(step.node, str(failed))
+        self.store.discard(self.inputs.fingerprint(step.node.id))
+        built = self._build(step.node)
+        return *self._test_here(step, built, started), "not rebased: its tests fail then"
 
     def _build(self, node: Node) -> Layout:
         self._phase(node, "building")
@@ -158,11 +174,11 @@ class Builder:
     def _known(self) -> dict[Fingerprint, Digest]:
         return {self.inputs.fingerprint(node): digest for node, digest in self._digests.items()}
 
-    def _keep(self, node: Node, layout: Layout) -> None:
+    def _keep(self, node: Node, digest: Digest) -> None:
         """Have the index of a node that may be merged, or put on another base, before it has a tag."""
         if self.inputs.project.settings.assembly is Method.MERGE or node.id in self._merged:
             fingerprint = self.inputs.fingerprint(node.id)
-            self.shelf.keep(fingerprint, layout.manifest.digest)
+            self.shelf.keep(fingerprint, digest)
             self.shelf.push(fingerprint)
 
     @cached_property
@@ -208,7 +224,7 @@ class Builder:
     def _test_here(self, step: Step, layout: Layout, started: float) -> tuple[Digest, int]:
         """Test the local image and push it; the digest in force, which is another run's if that one was first."""
         record = self._prove(step, layout, started)
-        self._keep(step.node, layout)
+        self._keep(step.node, layout.manifest.digest)
         if self.publisher is None:
             return layout.manifest.digest, record.size_bytes
         self._phase(step.node, "pushing")
@@ -217,6 +233,7 @@ class Builder:
             self.publisher.remember(record)
         else:
             self.store.discard(record.fingerprint)
+            self._keep(step.node, digest)
             self._test(step.node, self.engine.pull(self._ref(step.node, digest)))
         self.publisher.mark_tested(record.fingerprint, step.tests, digest)
         return digest, record.size_bytes

@@ -12,7 +12,7 @@ from hubstack.graph.select import Selection
 from hubstack.hub.check import check_hubs
 from hubstack.hub.choice import resolve_offers
 from hubstack.hub.configmap import Emitted, load_emitted
-from hubstack.lock import LOCK_FILE, UPDATE, Lock, load_lock
+from hubstack.lock import LOCK_FILE, UPDATE, Lock, read_lock
 from hubstack.model import Graph, Project
 from hubstack.pipeline import Inputs, prepare_nodes
 from hubstack.policy import check_policy
@@ -76,7 +76,7 @@ def _prepared(root: Path, project: Project, graph: Graph) -> tuple[Inputs | None
     path = root / LOCK_FILE
     begun = False
     try:
-        lock = load_lock(path.read_text(encoding="utf-8")) if path.exists() else Lock()
+        lock = read_lock(path)
         begun = path.exists() and lock == Lock()
         everything = Selection(nodes=tuple(graph.nodes), images=graph.images)
         inputs = prepare_nodes(project, lock, graph, everything)

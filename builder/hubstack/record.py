@@ -30,6 +30,11 @@ class Record:
     previous: str = ""  # the fingerprint of the image that the registry remembered before; of what people can choose
 
 
+def is_merge(record: Record) -> bool:
+    """Whether it is about layers put together, and so about no layer's own build."""
+    return any(fact.kind == "merge" for fact in record.facts)
+
+
 def record_json(record: Record) -> dict[str, Any]:
     return {
         "format": 1,

@@ -47,7 +47,7 @@ class _Past:
     _refreshed: dict[tuple[str, Fingerprint], bool] = field(default_factory=dict)
 
     def is_sound(self, record: Record) -> bool:
-        """Whether it is about the build that it says: nothing is decided by a record that anybody could have written."""
+        """Whether it is consistent: its facts are those of the build that it is about."""
         return fingerprint_of(record.facts) == record.fingerprint
 
     def own(self, node: str, record: Record) -> set[str]:

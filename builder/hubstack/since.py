@@ -18,7 +18,7 @@ from hubstack.errors import CommandFailed, ProjectError, Severity, UsageError
 from hubstack.fingerprint import difference
 from hubstack.graph import drafts, needed, resolve
 from hubstack.graph.select import Selection, select
-from hubstack.lock import LOCK_FILE, Lock, load_lock
+from hubstack.lock import LOCK_FILE, Lock, read_lock
 from hubstack.model import Graph, Project
 from hubstack.pipeline import Inputs, prepare_nodes
 from hubstack.project import SETTINGS, load_project
@@ -40,7 +40,9 @@ class Past:
     def states(self) -> frozenset[tuple[Fingerprint, str]]:
         """What was to be built and tested then, whatever the nodes were called."""
         past = self.inputs
-        return frozenset((past.fingerprint(node), past.tests[node]) for node in past.rendered) if past else frozenset()
+        return (
+            frozenset((past.fingerprint(node), past.tests[node]) for node in past.identities) if past else frozenset()
+        )
 
     def changed(self, now: Inputs, node: str) -> bool:
         """Whether the node, or what is tested of it, is not what was there then."""
@@ -67,8 +69,7 @@ def read_past(root: Path, ref: str, nodes: Collection[str] | None = None) -> Pas
 
 def _inputs(folder: Path, nodes: Collection[str] | None) -> Inputs:
     project, _ = load_project(folder)
-    path = folder / LOCK_FILE
-    lock = load_lock(path.read_text(encoding="utf-8")) if path.exists() else Lock()
+    lock = read_lock(folder / LOCK_FILE)
     graph = resolve(project)
     wanted = tuple(node for node in graph.nodes if nodes is None or node in nodes)
     return prepare_nodes(project, lock, graph, Selection(nodes=wanted, images=graph.images if nodes is None else ()))

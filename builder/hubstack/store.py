@@ -5,7 +5,7 @@
     .hubstack/blobs/sha256/…        what all nodes share, written by BuildKit as it exports
     .hubstack/records/NODE.json     what is remembered of a node's last build
     .hubstack/nodes/FINGERPRINT/    an OCI image layout (index.json, oci-layout, blobs → ../../blobs); for each passed
-                                    test fingerprint an empty file ``ok-…``, named as the registry's tag; and merge.json,
+                                    test fingerprint an empty file ``ok-…``, named as the registry's tag; and merge.index,
                                     what merging needs to know of it
 
 It saves work and is trusted only by the machine that wrote it: the registry stays the one state that a run needs, and
@@ -30,7 +30,7 @@ from hubstack.record import Record, parse_record, record_json
 from hubstack.reference import Digest, Fingerprint
 
 FOLDER = ".hubstack"
-_INDEX = "merge.json"
+_INDEX = "merge.index"
 
 
 class Store:
@@ -80,32 +80,41 @@ class Store:
 
     def write_image(self, fingerprint: Fingerprint, manifest: Manifest, blobs: Mapping[Digest, bytes]) -> Layout:
         """The layout of an image that nobody has built. ``blobs`` are those of its blobs that may not be anywhere yet."""
-        self._make()
+        with self.new_layout(fingerprint) as folder:
+            self._fill(folder, manifest, blobs)
+        return read_layout(self._nodes / fingerprint)
+
+    @contextmanager
+    def scratch_image(self, manifest: Manifest, blobs: Mapping[Digest, bytes]) -> Iterator[Layout]:
+        """As ``write_image``, of an image that is no node's yet."""
+        with self.scratch_layout() as folder:
+            self._fill(folder, manifest, blobs)
+            yield read_layout(folder)
+
+    def _fill(self, folder: Path, manifest: Manifest, blobs: Mapping[Digest, bytes]) -> None:
         for digest, content in (*blobs.items(), (manifest.digest, manifest.content)):
             with tempfile.NamedTemporaryFile(dir=self.folder / "tmp", delete=False) as new:
                 new.write(content)
             Path(new.name).replace(self.blob(digest))
-        with self.new_layout(fingerprint) as folder:
-            (folder / "oci-layout").write_bytes(b'{"imageLayoutVersion":"1.0.0"}')
-            index = {"schemaVersion": 2, "manifests": [manifest.descriptor().as_json()]}
-            (folder / "index.json").write_bytes(canonical_json(index))
-        return read_layout(self._nodes / fingerprint)
+        (folder / "oci-layout").write_bytes(b'{"imageLayoutVersion":"1.0.0"}')
+        index = {"schemaVersion": 2, "manifests": [manifest.descriptor().as_json()]}
+        (folder / "index.json").write_bytes(canonical_json(index))
 
     def blob(self, digest: Digest) -> Path:
         """Where it is, if it is here."""
         return self._blobs / "sha256" / digest.hex
 
-    def read_index(self, fingerprint: Fingerprint) -> object:
+    def read_index(self, fingerprint: Fingerprint) -> bytes | None:
         """What ``write_index`` has kept of a node that is here; None where it isn't."""
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return json.loads((self._nodes / fingerprint / _INDEX).read_bytes())
+        with contextlib.suppress(FileNotFoundError):
+            return (self._nodes / fingerprint / _INDEX).read_bytes()
         return None
 
-    def write_index(self, fingerprint: Fingerprint, index: object) -> None:
+    def write_index(self, fingerprint: Fingerprint, index: bytes) -> None:
         if (folder := self._nodes / fingerprint).exists():
-            new = self.folder / "tmp" / f"{fingerprint}.json"
-            new.write_bytes(canonical_json(index))
-            new.replace(folder / _INDEX)
+            with tempfile.NamedTemporaryFile(dir=self.folder / "tmp", delete=False) as new:
+                new.write(index)
+            Path(new.name).replace(folder / _INDEX)
 
     def layout(self, fingerprint: Fingerprint) -> Layout | None:
         """The node's layout, if all of it is here."""

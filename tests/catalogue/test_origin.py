@@ -62,6 +62,26 @@ def test_among_those_that_can_have_brought_it_the_one_that_lists_it() -> None:
     assert not origins.find("debian", "curl", "8").asked
 
 
+def test_a_slice_of_the_lock_says_which_layer_brings_a_debian_package() -> None:
+    some = [
+        record({}, node="lab-0a1b2c3d", facts=(Fact(kind="deb", name="git", value="2"),)),
+        record({"debian": {"git": "2"}}, node="science-0a1b2c3d"),
+    ]
+    assert Origins.of(some, {}).find("debian", "git", "2").layers == ("lab",)
+
+
+def test_layers_beside_each_other_are_not_above_each_other() -> None:
+    """`lab` has no bash, and stands below the merge; `science` beside it may have brought it."""
+    some = [
+        record({}, node="science-0a1b2c3d"),
+        record({"debian": {"curl": "8"}}, node="lab-0a1b2c3d"),
+        record(
+            {"debian": {"curl": "8", "bash": "5"}}, node="m-0a1b2c3d", facts=(Fact(kind="merge", name="", value="1"),)
+        ),
+    ]
+    assert Origins.of(some, asking("debian", science="bash")).find("debian", "bash", "5").layers == ("science",)
+
+
 def test_what_was_there_already_is_brought_by_no_layer_above() -> None:
     some = lineage(packages={"python": {"debian": {"git": "2"}}, "science": {"debian": {"git": "2"}}})
     origin = Origins.of(some, asking("debian", science="git")).find("debian", "git", "2")

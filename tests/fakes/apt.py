@@ -40,7 +40,7 @@ class FakeArchive:
         config = Path(env["APT_CONFIG"]).read_text()
         folder = Path(re.findall(r'Dir "([^"]*)"', config)[0])
         suite = (folder / "etc/apt/sources.list").read_text().split()[2]
-        return "".join(self._files(self.suites[suite], argv[argv.index("install") + 1 :]))
+        return "".join(self._files(self.suites[suite], argv[argv.index("--") + 1 :]))
 
     def _fetch(self, argv: Sequence[str]) -> str:
         if not self.installed:

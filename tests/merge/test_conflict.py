@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 import pytest
+from hubstack.merge.assembly import Assembled, Built, Workshop
 from hubstack.merge.behind import behind
 from hubstack.merge.conflict import Cause, Conflict, MergeConflict
 from hubstack.merge.entry import Entry, Index, Kind, file_entry
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.three_way import Merged, Part, merge
+from hubstack.oci import Descriptor, digest_of
+from hubstack.reference import Fingerprint
 
 Content = bytes | Entry
 SITE = "opt/venv/lib/python3.13/site-packages"
@@ -23,11 +27,9 @@ def index(files: Mapping[str, Content]) -> Index:
     )
 
 
-def merged(
-    base: Mapping[str, Content], resolve: Mapping[str, str] | None = None, **parts: Mapping[str, Content]
-) -> Merged:
+def merged(base: Mapping[str, Content], **parts: Mapping[str, Content]) -> Merged:
     named = [Part(name=name.replace("_", "+"), index=index(one)) for name, one in parts.items()]
-    return merge(index(base), named, resolve)
+    return merge(index(base), named)
 
 
 def said(found: Merged) -> list[str]:
@@ -122,23 +124,46 @@ def test_a_conflict_names_the_package_behind_the_path() -> None:
     assert said(merged({}, a=one, b={"etc/ed.conf": b"2"})) == ["a and b: /etc/ed.conf has different contents (ed 1)"]
 
 
-@pytest.mark.parametrize("layer", ["low", "more", "top"])
-def test_a_person_says_whose_version_stands(layer: str) -> None:
-    parts: dict[str, dict[str, Content]] = {
-        "low_more": {"etc/motd": b"low", "opt": Entry(kind=Kind.DIRECTORY, mode=0o700)},
-        "top": {"etc/motd": b"top", "opt": Entry(kind=Kind.DIRECTORY, mode=0o750)},
+def resolved(
+    base: Mapping[str, Content], resolve: Mapping[str, str], **layers: Mapping[str, Content]
+) -> tuple[Assembled, list[str]]:
+    """Of layers on one base, the first the largest, with a person's word."""
+    sizes = {name: 100 - number for number, name in enumerate(layers)}
+    marks = {name: Fingerprint(hashlib.sha256(name.encode()).hexdigest()) for name in ("base", *layers)}
+    built = {
+        marks[name]: Built(
+            name=name,
+            parents=() if name == "base" else (marks["base"],),
+            index=index(files),
+            config={},
+            machine={},
+            layers=(Descriptor(media_type="x", digest=digest_of(name.encode()), size=sizes.get(name, 1000)),),
+            diff_ids=(name,),
+            digest=digest_of(name.encode()),
+            below=(),
+        )
+        for name, files in {"base": base, **layers}.items()
     }
-    found = merged({}, {"/etc/motd": layer, "opt": layer}, **parts)
-    whose = parts["top" if layer == "top" else "low_more"]
-    assert said(found) == []
-    assert found.index.contents["etc/motd"] == whose["etc/motd"]
-    assert found.index.entries["opt"] == whose["opt"]
+    found = Workshop(built=built).assemble([marks[name] for name in layers], resolve)
+    return found, [str(one) for one in found.conflicts]
+
+
+@pytest.mark.parametrize("layer", ["low", "mid", "top"])
+def test_a_person_says_whose_version_stands_whichever_are_merged_first(layer: str) -> None:
+    layers: dict[str, dict[str, Content]] = {
+        name: {"etc/motd": name.encode(), "opt": Entry(kind=Kind.DIRECTORY, mode=mode)}
+        for name, mode in (("low", 0o700), ("mid", 0o750), ("top", 0o770))
+    }
+    found, conflicts = resolved({}, {"etc/motd": layer, "opt": layer}, **layers)
+    assert conflicts == []
+    assert found.index.contents["etc/motd"] == layer.encode()
+    assert found.index.entries["opt"] == layers[layer]["opt"]
 
 
 def test_what_no_person_can_decide() -> None:
     both = [{"etc/passwd": f"{name}:x:100:100::/:/bin/sh\n".encode(), "etc/motd": name.encode()} for name in ("a", "b")]
-    found = merged({}, {"/etc/passwd": "a", "/etc/motd": "elsewhere"}, a=both[0], b=both[1])
-    assert [one.rpartition(" (")[2] for one in said(found)] == [
+    _, conflicts = resolved({}, {"etc/passwd": "a", "etc/motd": "elsewhere"}, a=both[0], b=both[1])
+    assert [one.rpartition(" (")[2] for one in conflicts] == [
         "it can't be resolved by elsewhere: that has no such path)",
         "it can't be resolved by a: one part's version of it isn't true of all)",
     ]
@@ -147,12 +172,18 @@ def test_what_no_person_can_decide() -> None:
 def test_a_word_where_nothing_conflicts_changes_nothing() -> None:
     base = {"etc/shells": b"/bin/sh\n"}
     one, two = ({"etc/shells": f"/bin/sh\n/bin/{name}\n".encode()} for name in "ab")
-    assert merged(base, {"etc/shells": "a"}, a=one, b=two) == merged(base, a=one, b=two)
+    assert resolved(base, {"etc/shells": "a"}, a=one, b=two) == resolved(base, {}, a=one, b=two)
 
 
-def test_the_content_of_another_version_than_the_chosen_one_is_not_left() -> None:
-    low, top = index({"etc/motd": b"low"}), index({"etc/motd": b"top"})
-    low = Index(entries=low.entries)  # only its blob has it
-    found = merge(Index(entries={}), [Part(name="low", index=low), Part(name="top", index=top)], {"/etc/motd": "low"})
-    assert found.index.entries == found.written == low.entries
+def test_the_content_of_the_chosen_version_is_read_from_its_blob_where_no_index_has_it() -> None:
+    found, conflicts = resolved({}, {"etc/motd": "low"}, low={"etc/motd": file_entry(b"low")}, top={"etc/motd": b"top"})
+    assert conflicts == []
     assert "etc/motd" not in found.index.contents
+    assert found.lost.keys() == {"etc/motd"}
+
+
+def test_a_table_that_is_none_is_a_conflict_and_not_the_end_of_the_run() -> None:
+    base = {"etc/shadow": b"root:*:1:0:99999:7:::\n"}
+    one, two = ({"etc/shadow": f"root:*:{day}:0:99999:7:::\n".encode()} for day in ("x", "2"))
+    _, conflicts = resolved(base, {}, a=one, b=two)
+    assert "can't be read" in conflicts[0]

@@ -429,7 +429,77 @@ def test_relations_of_debian() -> None:
         bb="Provides: cc (= 3)",
         ee="Breaks: bb (<< 1), virtual\nProvides: virtual",
     )
-    assert breaches(status) == []
+    assert breaches(status) == ()
     assert [str(one) for one in breaches(packages(aa="Depends: bb (>= 2) | xx, bb", bb=""))] == [
         "aa's Depends: bb (>= 2) | xx"
     ]
+
+
+def test_what_is_rare_is_found_in_pieces_as_it_is_without_them() -> None:
+    left = {"c/x-1.dist-info/METADATA": file_entry(b"", uid=7), "c/m.pyc": file_entry(b"")}
+    pieces = [
+        Index(entries={"a/gone.pyc": file_entry(b"", gid=9), "c/m.pyc": left["c/m.pyc"]}),
+        Index(entries={"c/x-1.dist-info/METADATA": left["c/x-1.dist-info/METADATA"]}),
+    ]
+    joint, plain = Index(entries=left, pieces=pieces), Index(entries=left)
+    assert joint.notable == plain.notable
+    assert sorted(joint.inside("c")) == sorted(left)
+    assert [*joint.inside("a")] == [*joint.inside("c/m.pyc")] == []
+    assert plain.folders == {"c", "c/x-1.dist-info"}
+    assert joint.folders >= plain.folders
+    assert joint.owners == {"uid": {0, 7}, "gid": {0, 9}}
+
+
+def test_a_folder_that_the_base_has_made_anew_is_no_conflict_and_hides_nothing_above() -> None:
+    """The base removed what its upstream had in a folder; two layers put files into it, and what the base put there stays."""
+    anew = Entry(kind=Kind.DIRECTORY, mode=0o755, content=OPAQUE)
+    base: Mapping[str, Content] = {"d": anew, "d/base": b"kept"}
+    for found in both(base, {"d": FOLDER, "d/a": b""}, {"d": FOLDER, "d/b": b""}):
+        assert found.conflicts == ()
+        assert {"d/base", "d/a", "d/b"} <= found.index.entries.keys()
+        assert found.written == {}
+
+
+def test_what_a_whiteout_is_does_not_depend_on_where_it_was_read() -> None:
+    gone = Entry(kind=Kind.WHITEOUT)  # equal to GONE, as from an index that was stored
+    for noise in ("var/log/x", "opt/x"):
+        written = [found.written for found in both({noise: b"1"}, {noise: gone}, {noise: b"1"})]
+        assert written == [found.written for found in both({noise: b"1"}, {noise: GONE}, {noise: b"1"})]
+
+
+def test_many_parts_are_merged_in_halves_and_give_what_few_give() -> None:
+    names_ = [f"p{number}" for number in range(11)]
+    files = {name: {f"opt/{name}": b"", "etc/shells": f"/bin/sh\n/bin/{name}\n".encode()} for name in names_}
+    built = {"base": node("base", {"etc/shells": b"/bin/sh\n"})} | {name: node(name, files[name]) for name in names_}
+    found = assemble([("base", name) for name in names_], built)
+    assert found.conflicts == ()
+    assert found.index.contents["etc/shells"].split() == [
+        b"/bin/sh",
+        *sorted(f"/bin/{name}".encode() for name in names_),
+    ]
+
+
+def test_what_was_settled_in_two_merges_is_no_matter_of_choice() -> None:
+    """Two layers on two merges, in each of which a cache was made: neither's is right for all."""
+    built = {
+        "base": node("base", {}),
+        "a": node("a", {"opt/a": b""}),
+        "b": node("b", {"opt/b": b""}),
+        "one": replace(node("one", {"cache": b"a b"}), name=""),
+        "two": replace(node("two", {"cache": b"b a"}), name=""),
+        "c": node("c", {"opt/c": b""}),
+        "e": node("e", {"opt/e": b""}),
+    }
+    marks = {name: Fingerprint(hashlib.sha256(name.encode()).hexdigest()) for name in built}
+    parents = {
+        "a": ["base"],
+        "b": ["base"],
+        "one": ["a", "b"],
+        "two": ["a", "b"],
+        "c": ["one"],
+        "e": ["two"],
+        "base": [],
+    }
+    standing = {marks[n]: replace(one, parents=tuple(marks[p] for p in parents[n])) for n, one in built.items()}
+    (conflict,) = Workshop(built=standing).assemble([marks["c"], marks["e"]]).conflicts
+    assert "resolve" not in conflict.remedy

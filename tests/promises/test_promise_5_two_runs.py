@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.wire import Seen
-from tests.family import CHAIN, DIAMOND
+from tests.family import CHAIN, DIAMOND, MERGED
 from tests.site import Site
 
-MOVABLE = ("-latest", "last-")
+MOVABLE = ("-latest", "last-", "index-")
 
 
 class Witness(FakeRegistry):
@@ -68,6 +69,30 @@ def test_two_runs_that_both_saw_nothing(mine: Site, theirs: Site, witness: Witne
     assert mine.build(inputs)
     assert mine.tags() == before
     assert witness.overwritten() == []
+
+
+def test_two_runs_that_both_merge_what_they_saw_nothing_of(mine: Site, theirs: Site, witness: Witness) -> None:
+    """What was merged is of the nodes that the tags name, whoever has built them; and so is what is said of them."""
+    inputs = MERGED.inputs()
+    plan = mine.plan(inputs)
+    assert theirs.build(inputs)
+    before = mine.tags("hub/build:fp-", "fp-")
+    outcomes = mine.run(inputs, plan=plan)
+    assert {f"hub/build:fp-{inputs.fingerprint(node)}": str(one.digest) for node, one in outcomes.items()} == before
+    assert mine.tags("fp-") == before
+    assert witness.overwritten() == []
+    index = next(tag for tag in mine.tags("index-") if tag.endswith(inputs.fingerprint("scipy")))
+    assert witness.history[index][-1] == witness.history[index][0]  # as it was when they had pushed it
+
+
+def test_two_machines_that_build_alike_merge_alike_at_the_same_time(
+    mine: Site, tmp_path: Path, witness: Witness
+) -> None:
+    other, inputs = Site.at(tmp_path / "other", witness), MERGED.inputs()
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda site: site.run(inputs), (mine, other)))
+    assert {node: one.digest for node, one in runs[0].items()} == {node: one.digest for node, one in runs[1].items()}
+    assert [tag for tag in witness.overwritten() if ":info-" not in tag] == []  # a record holds how long it took
 
 
 def test_who_is_overtaken_between_asking_and_putting(mine: Site, theirs: Site, witness: Witness) -> None:

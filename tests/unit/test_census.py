@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hubstack.lock import Lock, load_lock, render_lock
+from hubstack.lock.ledger import FIRST, Account
 from hubstack.merge.assembly import Built
 from hubstack.merge.census import Census, accounts
 from hubstack.merge.entry import Index
-from hubstack.merge.record import MEDIA_TYPE, built_json
+from hubstack.merge.record import MEDIA_TYPE, render_built
 from hubstack.merge.shelf import Shelf
 from hubstack.pipeline import Inputs
 
@@ -65,7 +67,7 @@ def _shelve(site: Site, inputs: Inputs, node: str, index: Index) -> None:
     built = Built(
         name=node, parents=parents, index=index, config={}, machine={}, layers=(), diff_ids=(), digest=digest, below=()
     )
-    registry.write_record(site.names.index(fingerprint), built_json(built), artifact_type=MEDIA_TYPE)
+    registry.write_artifact(site.names.index(fingerprint), render_built(built), artifact_type=MEDIA_TYPE)
 
 
 def test_a_layer_has_made_what_it_has_and_those_below_it_have_not(site: Site) -> None:
@@ -78,6 +80,16 @@ def test_what_stands_on_something_unknown_is_left_out(site: Site) -> None:
 
 def test_nothing_is_known_of_what_was_never_built(empty: Site) -> None:
     assert counted(empty, {}) == {}
+
+
+def test_a_name_that_is_none_never_gets_into_a_lock() -> None:
+    """An image's tables hold whatever its builder wrote, and the ledger's names are keys of YAML."""
+    names = ["my svc", "#x", "[x", "a: b", "'x", "- a", "&a", "*x", "DOM\\user", "-x", "", "\x01", "1st", "$"]
+    good = ["_ssh", "Debian-exim", "s.d", "host$"]
+    table = "".join(f"{name}:x:500:\n" for name in [*names, *good])
+    assert list(accounts(table.encode())) == good
+    lock = Lock(ids={name: Account(id=FIRST + number) for number, name in enumerate(good)})
+    assert load_lock(render_lock(lock)) == lock
 
 
 def test_only_dynamic_ids_are_of_interest() -> None:

@@ -155,6 +155,32 @@ def test_one_question_a_layer_however_many_nodes_it_has() -> None:
     assert [argv[0] for argv in world.archive.calls] == ["mmdebstrap", "apt-get", "apt-get", "apt-get"]
 
 
+def test_a_layer_on_one_of_several_that_it_may_require_is_asked_for_on_each() -> None:
+    """What the one brings, and the other does not, is in the lock for those who stand on the other."""
+    project = handmade_project(
+        handmade_layer("base", default={"release": "trixie"}),
+        handmade_layer("git", provides=("tool",)),
+        handmade_layer("plain", provides=("tool",)),
+        handmade_layer("web", requires=("tool",)),
+    )
+    graph = handmade_graph(project, [(("base", "git", "web"), {}), (("base", "plain", "web"), {})])
+    world, lines = World(), {"git": ("git",), "plain": ("pcre",), "web": ("nginx", "git")}
+    base = world.demand.debian.inputs["base"]
+    inputs = {
+        node.id: DebianInput(lines=lines[node.layer], position=Position(path=f"layers/{node.layer}/apt.txt"))
+        for node in graph.nodes.values()
+        if node.layer != "base"
+    }
+    debian = DebianDemand(inputs={**inputs, "base": base}, reads={})
+    outside = Outside(today=date(2026, 11, 1), run=world.archive, resolve_image=lambda _: None, env={}, say=print)
+    lock = update(Demand(project=project, graph=graph, debian=debian), Lock(), outside, ()).lock
+    cut = debs_for(project, graph, lock.debian, {})
+    assert {node: " ".join(debs) for node, debs in cut.items() if node.endswith("web")} == {
+        "base>git>web": "nginx pcre",
+        "base>plain>web": "git libcurl nginx",
+    }
+
+
 def test_only_a_whole_update_or_debian_asks() -> None:
     world = World()
     lock = world.update(Lock(), "epochs").lock

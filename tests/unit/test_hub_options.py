@@ -119,11 +119,31 @@ class Spawned:
 
         return asyncio.run(run())
 
+    def posted(self, **fields: str) -> Any:
+        """What a hub makes of a form that was sent, before it starts anything."""
+
+        async def run() -> Any:
+            spawner = self.config.JupyterHub.spawner_class(_mock=True, config=self.config)
+            return await spawner.run_options_from_form(form(**fields)), await spawner.options_from_query(form(**fields))
+
+        return asyncio.run(run())
+
+    def refusal_of_form(self, **fields: str) -> str:
+        with pytest.raises(HTTPError) as caught:
+            self.posted(**fields)
+        return str(caught.value.jupyterhub_message)  # type: ignore[attr-defined]
+
     def refusal(self, **posted: Any) -> str:
         with pytest.raises(HTTPError) as caught:
             self.started(**posted)
         assert caught.value.status_code == 400
         return str(caught.value.jupyterhub_message)  # type: ignore[attr-defined]
+
+
+def form(*, profile: str = "", **choices: str) -> dict[str, list[str]]:
+    """As JupyterHub gives the fields that KubeSpawner's own form and fancy-profiles name alike."""
+    names = {name: f"profile-option-{profile}--{name.replace('__unlisted_', '--unlisted-')}" for name in choices}
+    return {names[name]: [value] for name, value in choices.items()} | ({"profile": [profile]} if profile else {})
 
 
 @pytest.fixture
@@ -211,6 +231,75 @@ def test_an_unlisted_choice_of_an_option_is_refused_with_and_without_a_profile(r
 def test_nobody_sets_an_option_by_the_environment(running: Spawned) -> None:
     found = running.started(profile="science", environment={"HUBSTACK_OPTION_LANGUAGE": "octave"})
     assert found.image == image("trixie-r-kernel")
+
+
+# --- before the start --------------------------------------------------------------------------------------------------
+
+
+def test_a_form_is_refused_before_the_start_in_the_same_words(running: Spawned) -> None:
+    """JupyterHub counts no failure there."""
+    choices = {"profile": "science", "image": "science-trixie", "language": "language-octave", "tools": "tools-sql"}
+    assert running.refusal_of_form(**choices) == running.refusal(**choices)
+    gone = {"profile": "science", "language": "language-cobol"}
+    assert running.refusal_of_form(**gone) == running.refusal(**gone) == "This hub has no choice 'language-cobol'."
+
+
+def test_a_form_that_means_an_image_is_taken_as_it_is(running: Spawned) -> None:
+    sql = {"profile": "science", "language": "language-octave", "tools": "tools-sql"}
+    for chosen in (
+        {"profile": "science", "image": "science-trixie", "language": "language-octave", "tools": "tools-geo"},
+        {**sql, "image": "minimal"},
+        {**sql, "image__unlisted_choice": "x/y:1"},
+        {},
+    ):
+        kept = {name.replace("__unlisted_", "--unlisted-"): value for name, value in chosen.items()}
+        assert running.posted(**chosen) == (kept, kept)
+
+
+# --- several profiles --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def classes(hub: Hub) -> Hub:
+    """Beside all combinations: a profile with one of them and no menu, and one with few."""
+    (science,) = hub.profiles
+    one = replace(science, slug="class", title="Class", stacks=("science/trixie-r-kernel",), default="")
+    few = replace(one, slug="few", title="Few", stacks=("science/trixie-r-kernel", "science/trixie-octave-geo"))
+    return replace(hub, profiles=(one, science, few), retired=(Retired(profile="old", successor="few"),))
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_a_profile_offers_its_own_combinations_only(
+    project: Project, graph: Graph, classes: Hub, monkeypatch: pytest.MonkeyPatch, *, filtered: bool
+) -> None:
+    found = chart_values(configmap(project, graph, classes))
+    theirs = {"hubstack-9": "_l = c.KubeSpawner.profile_list\nc.KubeSpawner.profile_list = lambda _: _l"}
+    running = Spawned(found, monkeypatch, theirs if filtered else {})
+    octave = {"image": "science-trixie", "language": "language-octave", "tools": "tools-none"}
+    assert running.started().image == running.started(profile="class").image == image("trixie-r-kernel")
+    assert running.started(profile="science", **octave).image == image("trixie-octave")
+    for slug in ("few", "old"):
+        assert "is not offered with" in running.refusal(profile=slug, **octave)
+        assert "is not offered with" in running.refusal_of_form(profile=slug, **octave)
+        geo = {**octave, "tools": "tools-geo"}
+        assert running.started(profile=slug, **geo).image == image("trixie-octave-geo")
+
+
+def test_who_may_use_no_profile_gets_the_charts_image(
+    project: Project, graph: Graph, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = chart_values(configmap(project, graph, hub))
+    name = image("trixie-r-kernel")
+    nobody = f"c.KubeSpawner.profile_list = lambda _: []\nc.KubeSpawner.image = {name!r}"
+    running = Spawned(found, monkeypatch, {"hubstack-9": nobody})
+    assert running.started().image == name
+
+
+def test_a_retired_profile_gives_no_combinations_of_its_own_out(project: Project, graph: Graph, classes: Hub) -> None:
+    past = parse_configmap(configmap(project, graph, classes), "x")
+    assert len(past.choices("few", COMBINATION)) == 2
+    assert past.choices("old", COMBINATION) == {}
+    assert vanished(replace(classes, retired=()), offers(project, graph, replace(classes, retired=())), past) == ()
 
 
 # --- beside what operators have ------------------------------------------------------------------------------------------
@@ -402,3 +491,37 @@ def test_a_retired_profile_has_the_menus_of_its_successor(
 
 def test_a_check_says_nothing_of_combinations(project: Project, graph: Graph) -> None:
     assert check_hubs(project, graph) == []
+
+
+# --- what menus have chosen beforehand -----------------------------------------------------------------------------------
+
+
+def test_layers_of_an_option_have_no_order(project: Project, hub: Hub) -> None:
+    """Two stacks whose options list the same layers in another order share a menu, and it has its default."""
+    science = project.stacks["science"]
+    language, tools = science.options
+    turned = replace(tools, any_of=tuple(reversed(tools.any_of)))
+    other = replace(science, name="other", title="Other", options=(language, turned))
+    both = replace(project, stacks={**project.stacks, "other": other})
+    one = replace(hub.profiles[0], stacks=("science/*", "other/*"), default="other/trixie-dask-geo")
+    found = offers(both, resolve(both), replace(hub, profiles=(one,)))
+    assert [one.key for one in found if one.default and one.menu] == ["language-none", "tools-dask-geo"]
+    assert {one.key: one.variant for one in found if one.group and one.option == "image"} == {
+        f"{stack}-{release}": f"{release}-dask-geo"
+        for stack in ("science", "other")
+        for release in ("bookworm", "trixie")
+    }
+
+
+def test_an_image_that_no_preset_starts_is_told(project: Project, graph: Graph, hub: Hub) -> None:
+    few = ("science/bookworm", "science/bookworm-octave", "science/trixie-r-kernel", "science/trixie-octave")
+    one = replace(hub.profiles[0], stacks=few, default="science/trixie-r-kernel")
+    hubs = {"menus": replace(hub, profiles=(one,))}
+    (problem,) = check_hubs(replace(project, hubs=hubs), graph)
+    assert str(problem.severity) == "warning"
+    assert problem.what == (
+        'Science, Debian 12 does not start as the menus of profile "science" have chosen beforehand '
+        "(Language: R, Tools: none)"
+    )
+    good = {"menus": replace(hub, profiles=(replace(one, default="science/trixie-octave"),))}
+    assert check_hubs(replace(project, hubs=good), graph) == []

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-from hubstack.errors import HubstackError, RegistryUnreachable
+from hubstack.errors import HubstackError, ProjectError, RegistryUnreachable
 from hubstack.fingerprint import difference, fingerprints
 from hubstack.lock import Demand, Lock, load_lock, render_lock
 from hubstack.lock.change import changes, changes_table
@@ -75,6 +75,23 @@ def test_a_name_is_a_line_of_the_lock() -> None:
     assert load_lock(text) == lock
 
 
+@pytest.mark.parametrize(
+    "lines",
+    ["foo 0: ssh", "foo -5: ssh", "foo 699: ssh", "foo 900: ssh", "foo 9999999999: ssh", "foo 700: a\n  foo 701: b"],
+)
+def test_an_id_that_is_none_and_a_name_that_stands_twice_are_refused(lines: str) -> None:
+    text = render_lock(Lock(ids=LEDGER)).replace("_ssh 700: desktop ssh", lines).replace("messagebus 701", "x 702")
+    with pytest.raises(ProjectError, match="this is no lock that hubstack wrote"):
+        load_lock(text, edited=True)
+
+
+def test_one_id_for_two_names_is_refused_but_by_an_update_which_settles_it() -> None:
+    text = render_lock(Lock(ids={**LEDGER, "two": Account(id=700)}))
+    with pytest.raises(ProjectError, match="this is no lock that hubstack wrote"):
+        load_lock(text)
+    assert load_lock(text, edited=True).ids["two"].id == 700
+
+
 def asked(lock: Lock, made: Mapping[str, frozenset[str]] | None, *only: str) -> Updated:
     def accounts() -> Mapping[str, frozenset[str]]:
         if made is None:
@@ -115,6 +132,7 @@ RENDERED = Rendered(dockerfile="FROM parent\n", origins=(), context=(SourceFile(
 
 
 def test_a_build_gets_its_names_and_what_applies_them_and_each_number_is_a_fact() -> None:
+    assert with_slices(replace(RENDERED, context=()), {}, {"sshd": 701}).ids == {}  # no step of ours would give it
     told = with_slices(RENDERED, {}, {"sshd": 701, "_ssh": 700})
     files = {file.path: file for file in told.context}
     assert files[IDS].content == b"_ssh:700\nsshd:701\n"

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hubstack.errors import ProjectError, Severity
-from hubstack.lock import Lock, Upstream, load_lock, missing, pins_for, render_lock
+from hubstack.lock import Lock, Upstream, load_lock, missing, pins_for, read_lock, render_lock
 from hubstack.lock.resolution import Package, PythonInput, Resolution, Scope, scopes
 from hubstack.model import Refresh, Value
 from hubstack.reference import Digest
@@ -143,6 +145,26 @@ def test_an_edited_lock_that_makes_no_sense_is_refused_by_an_update_too(old: str
     assert old in text
     with pytest.raises(ProjectError, match=rf"^hubstack.lock:{line}:1: this is no lock that hubstack wrote"):
         load_lock(text.replace(old, new), edited=True)
+
+
+@pytest.mark.parametrize(("old", "new", "line"), [(b"epochs:\n", b"epochs:\x01\n", 1), (b"epochs:\n", b"\xff\n", 9)])
+@pytest.mark.parametrize("edited", [True, False])
+def test_bytes_that_are_no_text_are_no_lock(tmp_path: Path, old: bytes, new: bytes, line: int, *, edited: bool) -> None:
+    file = tmp_path / "hubstack.lock"
+    file.write_bytes(_sealed(render_lock(LOCK).encode().replace(old, new)))
+    with pytest.raises(ProjectError, match=rf"^hubstack.lock:{line}:1: this is no lock that hubstack wrote"):
+        read_lock(file, edited=edited)
+
+
+def _sealed(lock: bytes) -> bytes:
+    """With the checksum of its text."""
+    head, _, body = lock.partition(b"\nchecksum: ")
+    body = body[65:]
+    return b"\n".join((head, b"checksum: " + hashlib.sha256(body).hexdigest().encode(), body))
+
+
+def test_a_lock_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    assert read_lock(tmp_path / "hubstack.lock") == Lock()
 
 
 # --- slices ------------------------------------------------------------------------------------------------------------

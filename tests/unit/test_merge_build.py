@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hubstack.buildx import Job
+from hubstack.cli.build import make_shelf
+from hubstack.errors import EngineError, RegistryError
 from hubstack.event import Line, Phase
+from hubstack.merge.entry import Index, file_entry
+from hubstack.merge.interest import TRIGGERS
+from hubstack.merge.join import Joiner
+from hubstack.merge.shelf import Shelf
+from hubstack.model import Node
+from hubstack.pipeline import Inputs
 from hubstack.plan import Action
 from hubstack.schedule import Outcome
+from hubstack.store import Store
 
+from tests.fakes.engine import Call
 from tests.fakes.registry import FakeRegistry
 from tests.family import MERGED, Family
 from tests.site import Site
@@ -145,3 +159,137 @@ def test_where_the_old_image_is_gone_the_node_is_built(site: Site, fake: FakeReg
     assert outcomes["lab"].note.startswith("not rebased: ")
     assert "lab" in other.engine.verbs("build")
     assert any(isinstance(event, Line) and "index-" in event.text for event in other.events)
+
+
+# --- what is believed ------------------------------------------------------------------------------------------------------
+
+
+def forged(site: Site, *, trust: bool) -> str:
+    """What a shelf on another machine takes for the content of a file, of which somebody has forged the index."""
+    inputs = MERGED.inputs()
+    site.run(inputs)
+    registry, node = site.connect(publish=True), inputs.fingerprint("scipy")
+    shelf = make_shelf(site.invocation(inputs.project), inputs, registry, push=True)
+    built = shelf.take([node], {})[node]
+    index = Index(entries={path: file_entry(b"forged") for path in built.index.entries})
+    shelf.put(node, replace(built, index=index))
+    shelf.push(node)
+    other = replace(shelf, store=Store(site.folder / "nothing"), write=False, trust=trust, _kept={})
+    entries = other.take([node], {})[node].index.entries
+    site.close()
+    return "forged" if file_entry(b"forged") in entries.values() else "true"
+
+
+def test_where_images_are_signed_no_index_is_believed(site: Site) -> None:
+    assert forged(site, trust=False) == "true"
+
+
+def test_where_nothing_is_signed_the_registry_is_believed(site: Site) -> None:
+    assert forged(site, trust=True) == "forged"
+
+
+def test_a_signed_image_on_other_parents_than_the_tags_name_is_refused(site: Site, fake: FakeRegistry) -> None:
+    inputs = MERGED.inputs()
+    site.run(inputs)
+    tags = fake.repositories["hub/build"].tags
+    tags[f"fp-{inputs.fingerprint('lab')}"] = tags[f"fp-{inputs.fingerprint('r')}"]
+    shelf = make_shelf(site.invocation(inputs.project), inputs, site.connect(), push=False)
+    other = replace(shelf, store=Store(site.folder / "nothing"), trust=False, _kept={})
+    with pytest.raises(RegistryError, match="built on other images"):
+        other.take([inputs.fingerprint("scipy")], {})
+    site.close()
+
+
+# --- what has to be settled ------------------------------------------------------------------------------------------------
+
+
+SETTLING = """
+import hashlib, io, sys
+from hubstack.merge.assembly import Built, Workshop
+from hubstack.merge.entry import Index, file_entry
+from hubstack.merge.interest import TRIGGERS
+from hubstack.merge.join import Joiner
+from hubstack.merge.shelf import Shelf
+from hubstack.model import Node
+from hubstack.pipeline import Inputs
+from hubstack.merge.image import merged_image
+from hubstack.merge.interest import TRIGGERS
+from hubstack.oci import Descriptor, digest_of
+from hubstack.reference import Fingerprint
+
+def node(name, files, *parents):
+    index = Index(entries={p: file_entry(c) for p, c in files.items()}, contents=files)
+    blob = Descriptor(media_type="x", digest=digest_of(name.encode()), size=1)
+    return Built(name=name, parents=parents, index=index, config={}, machine={}, layers=(blob,), diff_ids=(name,),
+                 digest=blob.digest, below=())
+
+base, a, b = (Fingerprint(hashlib.sha256(name.encode()).hexdigest()) for name in ("base", "a", "b"))
+files = {f"usr/share/mime/packages/{number}.xml": b"" for number in range(20)}
+built = {
+    base: node("base", {TRIGGERS: b""}),
+    a: node("a", {TRIGGERS: b"/usr/share/mime/packages shared-mime-info\\n"}, base),
+    b: node("b", files, base),
+}
+found = Workshop(built=built).assemble([a, b])
+print(merged_image(found, built, base).manifest.digest)
+"""
+
+
+def test_the_image_of_a_settled_merge_depends_on_no_hash_seed() -> None:
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", SETTLING],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    ]
+    assert len(set(said)) == 1
+
+
+def test_what_is_not_settled_yet_is_nobodys_image(site: Site) -> None:
+    """A run that ends while a merge is being settled leaves no layout that the next one would take for it."""
+    inputs = MERGED.inputs()
+    site.run(inputs)
+    registry = site.connect(publish=True)
+    shelf = make_shelf(site.invocation(inputs.project), inputs, registry, push=False)
+    node, fingerprint = inputs.graph.nodes["lab.r"], inputs.fingerprint("lab.r")
+    _watch(shelf, inputs)
+    site.store.discard(fingerprint)
+
+    def fail(_node: Node, _job: Job) -> None:
+        assert site.store.part(fingerprint) is None
+        raise EngineError("the RUN has failed")
+
+    joiner = Joiner(shelf=shelf, locate=lambda layout: f"oci-layout://{layout.folder}", run=fail, say=lambda *_: None)
+    with pytest.raises(EngineError):
+        joiner.join(node, fingerprint, {})
+    assert site.store.part(fingerprint) is None
+    site.close()
+
+
+def _watch(shelf: Shelf, inputs: Inputs) -> None:
+    """Have `r` bring a trigger that watches what `lab` has."""
+    lab, r = (inputs.fingerprint(name) for name in ("lab", "r"))
+    built = shelf.take([lab, r], {})
+    files = {TRIGGERS: b"/opt/watched tool\n"}
+    watching = Index(entries={path: file_entry(one) for path, one in files.items()}, contents=files)
+    shelf.put(r, replace(built[r], index=watching))
+    shelf.put(lab, replace(built[lab], index=Index(entries={"opt/watched/file": file_entry(b"")})))
+
+
+def test_a_moved_image_that_fails_its_tests_is_built(site: Site) -> None:
+    site.run(MERGED.inputs())
+    again = refreshed(MERGED).inputs()
+    site.engine.codes["scipy works"] = 1
+
+    def build_mends_it(call: Call) -> None:
+        if (call.verb, call.about) == ("build", "scipy"):
+            site.engine.codes["scipy works"] = 0
+
+    site.engine.before = build_mends_it
+    outcomes = site.run(again)
+    assert outcomes["scipy"].note == "not rebased: its tests fail then"
+    assert outcomes["scipy"].result == "built"
+    assert outcomes["lab"].note == "rebased"

@@ -11,11 +11,13 @@ from hubstack.model import Layout
 from hubstack.names import Names, joint
 from hubstack.oci import digest_of
 from hubstack.offer import Hub
-from hubstack.prune.need import Needs, needs_of_text, parse_configmaps, parse_in_use, unknown_hubs
+from hubstack.prune.need import Needs, needs_of_text, needs_of_tree, parse_configmaps, parse_in_use, unknown_hubs
 from hubstack.prune.survey import Held, Kind, read_tag, repositories
 from hubstack.prune.verdict import BELONGS, NAMED, STRANGE, TREE, UNKNOWN, judge
 from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.source import Source
+
+from tests.family import MERGED
 
 pytestmark = pytest.mark.long
 
@@ -103,6 +105,14 @@ def test_one_repository_for_all() -> None:
 def test_what_this_tree_needs_and_what_nobody_needs() -> None:
     things = [node(0, "a"), image(0, "a"), node(1, "b"), image(1, "b"), held("build", "r", f"info-{FP[0]}")]
     assert reasons(things, Needs(fingerprints=frozenset(FP[:1]))) == [TREE, TREE, "", "", TREE]
+
+
+def test_a_merged_image_is_needed_by_its_name_and_with_all_that_it_is_made_of() -> None:
+    inputs = MERGED.inputs()
+    needs = needs_of_tree(inputs, NESTED)
+    assert needs.fingerprints == {inputs.fingerprint(node) for node in MERGED.below}
+    ref = NESTED.published("all", "default", inputs.fingerprint("kernel.scipy"))
+    assert (ref.repository, ref.tag) in needs.tags
 
 
 def test_an_image_that_is_named_keeps_its_nodes_and_records() -> None:

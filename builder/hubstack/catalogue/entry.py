@@ -16,7 +16,7 @@ from hubstack.hub.configmap import Emitted
 from hubstack.hub.menu import COMBINATION, IMAGE, RESOURCES, Offer
 from hubstack.model import Graph, Project
 from hubstack.offer import Hub, Profile
-from hubstack.record import Record
+from hubstack.record import Record, is_merge
 from hubstack.reference import ImageRef
 from hubstack.source import Source
 
@@ -146,7 +146,7 @@ def entries(
                 ref=image.ref,
                 platforms=image.platforms,
                 record=image.record,
-                layers=tuple(_brought(shop.project, one) for one in image.lineage),
+                layers=tuple(_brought(shop.project, one) for one in image.lineage if not is_merge(one)),
                 packages=tuple(_packages(image.record, origins)),
                 starts=tuple(_starts(shop, offers, image)),
                 since=changes.get(image.ref),

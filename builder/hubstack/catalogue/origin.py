@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hubstack.catalogue.version import DEBIAN, NPM, PYTHON, R
 from hubstack.model import Rendered
-from hubstack.record import Record
+from hubstack.record import Record, is_merge
 
 _INSTALLS = {
     DEBIAN: re.compile(r"\bapt-get\s+install\b((?:[^\n]*\\\n)*[^\n]*)"),
@@ -104,6 +104,8 @@ class Origins:
             manager, name = DEBIAN, packaged  # R lists what Debian installs, too
         name = canonical(manager, name)
         asking = [one for one in self.lineage if self._asks(one, manager, name)]
+        if manager == DEBIAN and (bringing := [one for one in self.lineage if name in debs(one)]):
+            return Origin(layers=(layer_of(bringing[0]),), asked=bool(asking))
         pinning = [one for one in self.lineage if manager == PYTHON and name in self._pins[one.node]]
         exact = [one for one in pinning if self._pins[one.node][name] == version]
         between = self._between(manager, name)
@@ -122,6 +124,8 @@ class Origins:
 
     def _between(self, manager: str, name: str) -> list[Record]:
         """Above the last image that hasn't got it, up to the first that has; only images that people choose list any."""
+        if any(is_merge(one) for one in self.lineage):
+            return []  # layers stand beside each other: none is above another only for being named after it
         start = 0
         for number, record in enumerate(self.lineage):
             if not record.packages:
@@ -130,6 +134,11 @@ class Origins:
                 return list(self.lineage[start : number + 1])
             start = number + 1
         return []
+
+
+def debs(record: Record) -> frozenset[str]:
+    """The Debian packages that the lock says the layer is the first to bring."""
+    return frozenset(fact.name for fact in record.facts if fact.kind == "deb")
 
 
 def pins(record: Record) -> Mapping[str, str]:

@@ -250,6 +250,7 @@ def make_shelf(invocation: Invocation, inputs: Inputs, registry: Registry, *, pu
         names=invocation.names,
         store=invocation.store,
         write=push,
+        trust=invocation.project.settings.signing is None,
     )
 
 

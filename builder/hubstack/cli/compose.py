@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(invocation: Invocation, layers: tuple[str, ...], push: bool, as_json: bool) -> int:
     from hubstack.cli.build import build
+    from hubstack.plan import Action
     from hubstack.publish import Remote
 
     inputs = _prepare(invocation, layers)
@@ -46,7 +47,10 @@ def command(invocation: Invocation, layers: tuple[str, ...], push: bool, as_json
     if not push:
         _work_out(invocation, inputs, known, ref, as_json=as_json)
         return 0
-    if inputs.plan(known).dirty() and not build(invocation, inputs, push=True, jobs=2):
+    plan = inputs.plan(known)
+    if blocked := next((step for step in plan.steps if step.action is Action.BLOCKED), None):
+        raise UsageError(f"{blocked.node.id} can't be built: {blocked.reason}", hint="Run `hubstack update`.")
+    if plan.dirty() and not build(invocation, inputs, push=True, jobs=2):
         return 1
     found = registry.manifest(invocation.names.node(inputs.fingerprint(node)))
     assert found is not None  # it is good

@@ -63,10 +63,9 @@ class Invocation:
 
     @cached_property
     def lock(self) -> Lock:
-        from hubstack.lock import Lock, load_lock
+        from hubstack.lock import read_lock
 
-        path = self.root / LOCK
-        return load_lock(path.read_text(encoding="utf-8"), LOCK) if path.exists() else Lock()
+        return read_lock(self.root / LOCK)
 
     @cached_property
     def names(self) -> Names:

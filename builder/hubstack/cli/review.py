@@ -112,7 +112,7 @@ def _review(
     past = read_past(invocation.root, since)
     now = narrowed(inputs, select_proposed(inputs.project, inputs.graph, (), past), past)
     remote = None if offline else _remote(invocation)
-    evidence = gather(invocation.store, remote, fingerprints(past, now), now.rendered)
+    evidence = gather(invocation.store, remote, fingerprints(past, now), now.identities)
     review = make_review(past, now, evidence)
     sizes = check_sizes(inputs.project, review.growths, day)
     problems = sorted([*known, *sizes], key=lambda one: (one.position.sort_key, one.what))

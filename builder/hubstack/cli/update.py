@@ -47,7 +47,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
     from hubstack import command as process
     from hubstack.graph import resolve
     from hubstack.hub.configmap import write_if_changed
-    from hubstack.lock import Lock, load_lock, pins_for, render_lock
+    from hubstack.lock import pins_for, read_lock, render_lock
     from hubstack.lock.change import changes, changes_json, changes_table, holders
     from hubstack.lock.update import Outside, update
     from hubstack.pipeline import debian_demand, demand
@@ -55,7 +55,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
     from hubstack.repository.checkout import find_commit
 
     path = invocation.root / LOCK
-    old = load_lock(path.read_text(encoding="utf-8"), LOCK, edited=True) if path.exists() else Lock()
+    old = read_lock(path, edited=True)
     project = invocation.project
     graph = resolve(project)
     asked = replace(demand(project, graph), debian=debian_demand(project, graph))
@@ -96,5 +96,6 @@ def _accounts(invocation: Invocation, graph: Graph, *, thorough: bool) -> Mappin
     if invocation.project.settings.registry is None and not thorough:
         return {}
     registry, names, store = invocation.connect(), invocation.names, invocation.store
-    shelf = Shelf(sources={}, registry=registry, names=names, store=store, write=False)
+    trust = invocation.project.settings.signing is None
+    shelf = Shelf(sources={}, registry=registry, names=names, store=store, write=False, trust=trust)
     return Census(shelf=shelf, thorough=thorough).made(graph)

@@ -36,8 +36,8 @@ def find_points(stack: Stack, types: Types, chains: Chains) -> tuple[tuple[Point
 def combine(stack: Stack, points: Sequence[Point]) -> tuple[tuple[Point, ...], tuple[Problem, ...]]:
     """Each point of the matrix once for each way to choose; the points as they are where the stack has no options.
 
-    What is chosen stands behind the point's own name, and nothing chosen adds nothing: a further layer or option renames
-    no image that is there.
+    What is chosen stands behind the point's own name, in the order of the options, and nothing chosen adds nothing: a
+    further layer, or an option at the end that may be left at none, renames no image that is there.
     """
     if not stack.options:
         return tuple(points), ()

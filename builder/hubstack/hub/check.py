@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from hubstack.errors import Problem, Severity
 from hubstack.hub.choice import all_known, resolve_offers, retired_profiles
+from hubstack.hub.combination import fits
 from hubstack.hub.configmap import Emitted, render_configmap, size_problems
 from hubstack.hub.expression import expression_faults, is_image_prefix
 from hubstack.hub.key import LABEL_LENGTH, key_fault, puller_name
@@ -170,6 +171,7 @@ def _choice_problems(hub: Hub, offers: tuple[Offer, ...]) -> Iterator[Problem]:
             remedy="Give the values labels that differ (`choices` of the variable), or the stacks other titles.",
             severity=Severity.WARNING,
         )
+    yield from _preset_problems(hub, offers)
     shown = [one for one in live if one.option != COMBINATION]
     for (profile, option), count in Counter((one.profile, one.option) for one in shown).items():
         if count > MANY_CHOICES:
@@ -179,6 +181,25 @@ def _choice_problems(hub: Hub, offers: tuple[Offer, ...]) -> Iterator[Problem]:
                 remedy="Offer fewer, or make another profile of some.",
                 severity=Severity.WARNING,
             )
+
+
+def _preset_problems(hub: Hub, offers: Sequence[Offer]) -> Iterator[Problem]:
+    """A choice of the image that doesn't start as the launcher shows it first, before anybody has used a menu."""
+    for profile in hub.profiles:
+        live = [one for one in offers if one.profile == profile.slug and not one.retired]
+        menus = [one for one in live if one.menu and one.default]
+        preset = {name: layers for menu in menus for name, layers in menu.chosen.items()}
+        for image in (one for one in live if one.option == IMAGE and one.group):
+            members = (one for one in live if one.option == COMBINATION and one.group == image.group)
+            if not any(fits(one, preset) for one in members):
+                chosen = ", ".join(f"{menu.menu}: {menu.title}" for menu in menus if menu.option in image.chosen)
+                yield Problem(
+                    position=image.position,
+                    what=f"{image.title} does not start as the menus of profile {quote(profile.slug)} have chosen "
+                    f"beforehand ({chosen})",
+                    remedy="Choose another `default:`, offer that combination, or make another profile of it.",
+                    severity=Severity.WARNING,
+                )
 
 
 def _pairs(offers: Iterable[Offer], same: Callable[[Offer], str]) -> Iterator[tuple[Offer, Offer]]:

@@ -66,8 +66,16 @@ def _preset(groups: Mapping[str, Sequence[Offer]], default: Offer | None) -> _Ch
 
 def _fitting(members: Sequence[Offer], preset: _Chosen) -> Offer:
     """The first of a group that is chosen by ``preset``, as far as that goes; else its first."""
-    fitting = (one for one in members if all(preset.get(name, layers) == layers for name, layers in one.chosen.items()))
-    return next(fitting, members[0])
+    return next((one for one in members if fits(one, preset)), members[0])
+
+
+def fits(one: Offer, preset: _Chosen) -> bool:
+    """Whether ``preset`` chooses it, as far as that goes. Layers of one option have no order."""
+    return all(_same(preset.get(name, layers), layers) for name, layers in one.chosen.items())
+
+
+def _same(some: Sequence[str], others: Sequence[str]) -> bool:
+    return sorted(some) == sorted(others)
 
 
 def _menus(combinations: Sequence[Offer], preset: _Chosen, stack_of: Callable[[str], Stack]) -> Iterator[Offer]:
@@ -79,14 +87,14 @@ def _menus(combinations: Sequence[Offer], preset: _Chosen, stack_of: Callable[[s
         for number, option in enumerate(stack_of(stack).options):
             menu = menus.setdefault(option.name, {})
             for layers in option.ways():
-                if all(chosen[option.name] != layers for chosen in there):
+                if not any(_same(chosen[option.name], layers) for chosen in there):
                     continue
                 choice = Offer(
                     profile=first.profile,
                     option=option.name,
                     key=menu_key(option.name, layers),
                     title=option.title_of(layers),
-                    default=layers == preset[option.name],
+                    default=_same(layers, preset[option.name]),
                     override={"environment": environment({option.name: layers})},
                     position=first.position,
                     texts=((option.title_of(layers), source.at("options", number)),),

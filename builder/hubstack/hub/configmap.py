@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hubstack.errors import Problem, ProjectError, Severity
-from hubstack.hub.menu import COMBINATION
+from hubstack.hub.menu import COMBINATION, IMAGE
 from hubstack.offer import Hub
 from hubstack.reference import ImageRef
 from hubstack.source import Position
@@ -229,7 +229,8 @@ def _options(profile: Any, marks: Any) -> dict[str, dict[str, Past]]:
     groups = marks.get("combinations", {}).get(profile["slug"], {})
     combinations = {
         key: Past(title=one["title"], image=str(ImageRef.parse(one["image"])))
-        for group in groups.values()
+        for name, group in groups.items()
+        if name not in retired.get(IMAGE, ())  # a retired profile's are its successor's
         for key, one in group["images"].items()
     }
     options = {

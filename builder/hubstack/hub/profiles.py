@@ -94,13 +94,13 @@ def _options(hub: Hub, profile: Profile, offers: Sequence[Offer], images: Images
 
 
 def _combinations(offers: Sequence[Offer], images: Images) -> dict[str, dict[str, object]]:
-    """By profile and key of the image: what ``hub.lookup`` looks up. Retired profiles name the same images."""
-    live = [one for one in offers if not one.retired]
+    """By profile and key of the image: what ``hub.lookup`` looks up. A retired profile has what its successor has."""
     found: dict[str, dict[str, object]] = {}
-    for group in (one for one in live if one.group and one.option == IMAGE):
-        members = [one for one in live if one.option == COMBINATION]
-        members = [one for one in members if (one.profile, one.group) == (group.profile, group.group)]
-        menus = [one for one in live if one.profile == group.profile and one.menu and one.option in group.chosen]
+    groups = {(one.profile, one.group): one for one in reversed(offers) if one.group and one.option == IMAGE}
+    for group in reversed(groups.values()):  # each by its own key, before which no retired one stands
+        here = [one for one in offers if one.profile == group.profile]
+        members = [one for one in here if one.option == COMBINATION and one.group == group.group]
+        menus = [one for one in here if one.menu and one.option in group.chosen]
         found.setdefault(group.profile, {})[group.key] = {
             "title": group.title,
             "image": str(image_of(group, images)),
@@ -117,8 +117,11 @@ def _combinations(offers: Sequence[Offer], images: Images) -> dict[str, dict[str
 
 
 def _shown(menu: Sequence[Offer]) -> dict[str, str]:
-    """What a variable holds → what people chose for it."""
-    return {environment(one.chosen)[variable(one.option)]: one.title for one in menu}
+    """What a variable holds → what people chose for it; not the title of a retired key, which stands behind."""
+    found: dict[str, str] = {}
+    for one in menu:
+        found.setdefault(environment(one.chosen)[variable(one.option)], one.title)
+    return found
 
 
 def _unlisted(hub: Hub) -> dict[str, object]:

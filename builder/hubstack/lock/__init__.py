@@ -12,13 +12,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
 from hubstack.errors import Problem, ProjectError, Severity
 from hubstack.lock.generation import DebianDemand, Generation, parse_deb, render_debs
-from hubstack.lock.ledger import Account, Ledger
+from hubstack.lock.ledger import FIRST, LAST, Account, Ledger
 from hubstack.lock.resolution import (
     Package,
     PythonInput,
@@ -87,6 +88,17 @@ def render_lock(lock: Lock) -> str:
     return f"{_COMMENT}format: {FORMAT}\nchecksum: {_checksum(body)}\n{body}"
 
 
+def read_lock(file: Path, *, edited: bool = False) -> Lock:
+    """The lock in ``file``, and one that holds nothing where there is none. Raises as ``load_lock`` does."""
+    if not file.exists():
+        return Lock()
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise _broken(file.name, error.object.count(b"\n", 0, error.start) + 1) from None
+    return load_lock(text, file.name, edited=edited)
+
+
 def load_lock(text: str, path: str = LOCK_FILE, *, edited: bool = False) -> Lock:
     """The lock that ``text`` holds. With ``edited`` a wrong checksum is no fault: `hubstack update` mends it.
 
@@ -95,12 +107,15 @@ def load_lock(text: str, path: str = LOCK_FILE, *, edited: bool = False) -> Lock
     text = text.replace("\r\n", "\n")  # git's autocrlf is no edit
     body = _body(text, path, edited=edited)
     try:
-        return _parse(body)
+        lock = _parse(body)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line if error.problem_mark else 0
         raise _broken(path, text[: len(text) - len(body)].count("\n") + line + 1) from None
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
         raise _broken(path, 1) from None
+    if not edited and len({account.id for account in lock.ids.values()}) < len(lock.ids):  # an update settles that
+        raise _broken(path, 1)
+    return lock
 
 
 def _body(text: str, path: str, *, edited: bool) -> str:
@@ -188,13 +203,22 @@ def _parse(body: str) -> Lock:
         epochs=dict(tree.get("epochs", {})),
         repositories={stack: _revision(**part) for stack, part in tree.get("repositories", {}).items()},
         python={scope: _resolution(part, hashes[scope]) for scope, part in tree.get("python", {}).items()},
-        ids=dict(_account(*item) for item in tree.get("ids", {}).items()),
+        ids=_ledger(tree.get("ids", {})),
         debian={scope: tuple(map(parse_deb, lines)) for scope, lines in _scopes(debian).items()},
     )
 
 
+def _ledger(tree: Mapping[str, str]) -> Ledger:
+    found = [_account(*item) for item in tree.items()]
+    if len(ledger := dict(found)) < len(found):
+        raise ValueError("a name stands twice")
+    return ledger
+
+
 def _account(key: str, layers: str) -> tuple[str, Account]:
     name, number = key.split(" ")
+    if not FIRST <= int(number) <= LAST:
+        raise ValueError(f"not an id of the ledger's: {number}")
     return name, Account(id=int(number), layers=tuple(layers.split()))
 
 

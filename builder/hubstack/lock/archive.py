@@ -88,19 +88,22 @@ class _Layers:
     base: frozenset[Item]
 
     def resolve(self, nodes: Sequence[Node]) -> tuple[Generation, tuple[Problem, ...]]:
-        """Each layer once, on what it requires, whatever else its nodes stand on."""
+        """Each layer once on what it requires, which may be of several layers one; whatever else its nodes stand on."""
         brought: dict[str, frozenset[Item]] = {}
         warnings: list[Problem] = []
-        done: set[tuple[str, tuple[str, ...]]] = set()
+        done: set[tuple[str, tuple[str, ...], frozenset[Item]]] = set()
         needed = required(self.demand.project, self.demand.graph, (node.id for node in nodes))
         for node in nodes:
             asked, name = self.demand.debian.inputs.get(node.id), self._bringer(node)
-            if asked is None or (name, asked.lines) in done:
+            if asked is None:
                 continue
-            done.add((name, asked.lines))
-            below = [brought.get(self._bringer(self.demand.graph.nodes[one]), frozenset()) for one in needed[node.id]]
+            parts = (brought.get(self._bringer(self.demand.graph.nodes[one]), frozenset()) for one in needed[node.id])
+            below = frozenset[Item]().union(*parts)
+            if (key := (name, asked.lines, below)) in done:
+                continue
+            done.add(key)
             try:
-                items = self._items(asked, frozenset[Item]().union(*below))
+                items = self._items(asked, below)
             except CommandFailed as error:
                 warnings.append(_unresolved(asked, error))
                 items = self.old.get(name, frozenset())
@@ -138,6 +141,7 @@ class _Root:
             "--format=null",
             f"--customize-hook=copy-out /etc/apt {self.folder}/etc",
             f"--customize-hook=copy-out /var/lib/apt {self.folder}/var/lib",
+            "--",
             suite,
             "/dev/null",
         ]
@@ -155,6 +159,7 @@ class _Root:
             "--print-uris",
             "--no-install-recommends",
             "install",
+            "--",
             *(f"{name}={version}" for name, version in sorted(here)),
             *words,
         ]

@@ -60,7 +60,7 @@ class Assembled:
     config: Mapping[str, Any]
     lost: Mapping[
         str, Fingerprint
-    ]  # what is to be written of which no index keeps the content → a node whose blobs have it
+    ]  # of what is written, that of which no index keeps the content → whose blobs have it
     conflicts: tuple[Conflict, ...]
     interests: tuple[Interest, ...]
 
@@ -75,19 +75,26 @@ class _State:
     shared: frozenset[str] = frozenset()
     conflicts: tuple[Conflict, ...] = ()
     interests: tuple[Interest, ...] = ()
+    parts: dict[Set[Fingerprint], Part] = field(default_factory=dict)  # by what is below them
+
+
+_REMEMBERED = 12  # each has a whole tree: some 10 MB for 100,000 files
 
 
 @dataclass(kw_only=True)
 class Workshop:
-    """Merges of some of ``built``, which holds with each node all that it stands on. What several merges need is made once."""
+    """Merges of some of ``built``, which holds with each node all that it stands on. What several merges need is made once, if
+    those that begin with the same nodes, the biggest, come one after the other.
+    """
 
     built: Mapping[Fingerprint, Built]
-    _states: dict[tuple[str, ...], _State] = field(default_factory=dict)
+    _states: dict[tuple[Fingerprint, ...], _State] = field(default_factory=dict)
 
     def assemble(self, tops: Iterable[Fingerprint], resolve: Mapping[str, str] | None = None) -> Assembled:
         """What has all of ``tops`` in it; in whichever order they are named. ``resolve``: path → the layer whose version stands."""
-        state = self._merged(self._sorted(tops), resolve or {})
+        state = self._merged(self._sorted(tops))
         order = self.order(state.nodes)
+        state = self._resolved(state, order, resolve or {})
         written = dict(self._written(state, order))
         return Assembled(
             nodes=order,
@@ -99,9 +106,25 @@ class Workshop:
             interests=tuple(dict.fromkeys(state.interests)),
         )
 
+    def _resolved(self, state: _State, order: Sequence[Fingerprint], resolve: Mapping[str, str]) -> _State:
+        """With a person's word where there are conflicts about a path of which any side's version would do."""
+        for path, layer in resolve.items():
+            about = [one for one in state.conflicts if one.path == path]
+            having = [self.built[node].index for node in reversed(order) if self.built[node].name == layer]
+            there = next((index for index in having if path in index.entries), None)
+            if about and there is not None and all(one.cause is Cause.PATH for one in about):
+                rest = tuple(one for one in state.conflicts if one not in about)
+                state = replace(_with(state, path, there), conflicts=rest)
+            elif about:
+                why = "that has no such path" if there is None else "one part's version of it isn't true of all"
+                said = f" (it can't be resolved by {layer}: {why})"
+                again = (replace(one, what=one.what + said) if one in about else one for one in state.conflicts)
+                state = replace(state, conflicts=tuple(again))
+        return state
+
     def tree(self, node: Fingerprint) -> Index:
         """All that a node's image holds."""
-        return self._merged((node,), {}).tree
+        return self._merged((node,)).tree
 
     def _sorted(self, nodes: Iterable[Fingerprint]) -> tuple[Fingerprint, ...]:
         return tuple(sorted(nodes, key=self._weight))
@@ -131,21 +154,24 @@ class Workshop:
 
     # --- trees -------------------------------------------------------------------------------------------------------
 
-    def _merged(self, tops: tuple[Fingerprint, ...], resolve: Mapping[str, str]) -> _State:
-        key = (*tops, *(f"{path}={layer}" for path, layer in sorted(resolve.items())))
-        if key not in self._states:
-            if len(tops) == 1:
-                self._states[key] = self._alone(tops[0])
-            else:
-                self._states[key] = self._join(
-                    self._merged(tops[:-1], resolve), self._merged(tops[-1:], resolve), resolve
-                )
-        return self._states[key]
+    def _merged(self, tops: tuple[Fingerprint, ...]) -> _State:
+        """Merges of few parts share their beginnings; of many, halves are merged, so that no side is large for long."""
+        if tops in self._states:
+            self._states[tops] = self._states.pop(tops)  # the last that may go
+        elif len(tops) == 1:
+            self._states[tops] = self._alone(tops[0])
+        else:
+            half = len(tops) - 1 if len(tops) <= _FEW else len(tops) // 2
+            self._states[tops] = self._join(self._merged(tops[:half]), self._merged(tops[half:]))
+            joint = [one for one in self._states if len(one) > 1]
+            for one in joint[:-_REMEMBERED]:
+                del self._states[one]
+        return self._states[tops]
 
     def _alone(self, node: Fingerprint) -> _State:
         """As it was built: a merge's own filesystem layers stand on all that it merges, in their order."""
         one = self.built[node]
-        below = [self._merged((parent,), {}) for parent in one.parents]
+        below = [self._merged((parent,)) for parent in one.parents]
         if len(below) == 1:
             tree = below[0].tree
         else:
@@ -154,20 +180,22 @@ class Workshop:
         nodes = frozenset((node,)).union(*(state.nodes for state in below))
         return _State(nodes=nodes, tree=overlay(tree, one.index), config=one.config)
 
-    def _join(self, left: _State, right: _State, resolve: Mapping[str, str]) -> _State:
+    def _join(self, left: _State, right: _State) -> _State:
         common = left.nodes & right.nodes
-        base = self._merged(self._sorted(self._highest(common)), {}) if common else _NOTHING
+        base = self._merged(self._sorted(self._highest(common))) if common else _NOTHING
         parts = [self._part(state, common) for state in (left, right)]
-        merged = merge(base.tree, parts, resolve)
+        merged = merge(base.tree, parts)
         config, odd = merge_configs(
             base.config, [(part.name, state.config) for part, state in zip(parts, (left, right), strict=True)]
         )
         found = [self._precise(one, left.nodes | right.nodes) for one in merged.conflicts]
-        found += [*odd, *between(base.tree, parts, merged.index)]
+        found += [*odd, *_readable(base.tree, parts, merged.index)]
+        found = [self._settled(one, left.nodes | right.nodes) for one in found]
         shared = parts[0].index.entries.keys() & parts[1].index.entries.keys()
-        return _State(
+        tree = overlay(base.tree, merged.index)
+        joint = _State(
             nodes=left.nodes | right.nodes,
-            tree=overlay(base.tree, merged.index),
+            tree=tree,
             config=config,
             shared=left.shared | right.shared | shared | merged.written.keys(),
             conflicts=(*left.conflicts, *right.conflicts, *found),
@@ -177,6 +205,8 @@ class Workshop:
                 *(self._whose(one, left.nodes | right.nodes) for one in _interests(base.tree, parts)),
             ),
         )
+        joint.parts[common] = self._stacked(joint, common, base.tree, merged.index)
+        return joint
 
     def _highest(self, nodes: Set[Fingerprint]) -> Iterator[Fingerprint]:
         """Those on which none of the others stands."""
@@ -185,17 +215,36 @@ class Workshop:
 
     def _part(self, state: _State, common: Set[Fingerprint]) -> Part:
         """What a state has that is not below both, as one part."""
-        own = state.nodes - common
-        paths = set(state.shared).union(*(self.built[node].index.entries for node in own))
-        entries, contents = state.tree.entries, state.tree.contents
-        name = "+".join(sorted({self.built[node].name for node in own} - {""}))
-        return Part(
-            name=name,
-            index=Index(
-                entries={path: entries[path] for path in paths if path in entries},
-                contents={path: contents[path] for path in paths & contents.keys()},
-            ),
-        )
+        if common not in state.parts:
+            state.parts[common] = self._make_part(state, common)
+        return state.parts[common]
+
+    def _make_part(self, state: _State, common: Set[Fingerprint]) -> Part:
+        own, below = ([self.built[node].index.entries for node in nodes] for nodes in (state.nodes - common, common))
+        foreign = set[str]().union(*below).difference(state.shared, *own)
+        entries = dict(state.tree.entries)  # far quicker than path by path
+        for path in foreign:
+            entries.pop(path, None)
+        contents = {path: one for path, one in state.tree.contents.items() if path not in foreign}
+        return self._name(state, common, entries, contents)
+
+    def _stacked(self, state: _State, common: Set[Fingerprint], base: Index, own: Index) -> Part:
+        """``own`` as it is on ``base``: the quick way to what ``_make_part`` would find in the tree."""
+        layers = (own.entries, *(self.built[node].index.entries for node in state.nodes - common))
+        both = set[str]().union(*(base.entries.keys() & layer.keys() for layer in layers)) & state.tree.entries.keys()
+        entries = {**own.entries, **{path: state.tree.entries[path] for path in both}}
+        return self._name(state, common, entries, own.contents)
+
+    def _name(
+        self, state: _State, common: Set[Fingerprint], entries: Mapping[str, Entry], contents: Mapping[str, bytes]
+    ) -> Part:
+        own = [self.built[node] for node in state.nodes - common]
+        said = set[str]().union(*(one.index.opaque for one in own))
+        entries = {path: entry if path in said else plain(entry) for path, entry in entries.items()}
+        rest = state.shared.difference(*(one.index.entries for one in own)) & entries.keys()
+        pieces = [*(one.index for one in own), Index(entries={path: entries[path] for path in rest})]
+        name = "+".join(sorted({one.name for one in own} - {""}))
+        return Part(name=name, index=Index(entries=entries, contents=contents, pieces=pieces))
 
     def _precise(self, conflict: Conflict, nodes: Set[Fingerprint]) -> Conflict:
         """Which of a part's layers it is that have the path."""
@@ -207,6 +256,12 @@ class Workshop:
         host = self._having(TRIGGERS, interest.host, nodes) if interest.trigger else interest.host
         return replace(interest, host=host, guest=self._having(interest.path, interest.guest, nodes))
 
+    def _settled(self, conflict: Conflict, nodes: Set[Fingerprint]) -> Conflict:
+        """What a merge has written, or was settled in it, is true only in whole: no side's version would do."""
+        merges = (self.built[node].index.entries for node in nodes if not self.built[node].name)
+        whole = conflict.cause is Cause.PATH and any(conflict.path in entries for entries in merges)
+        return replace(conflict, cause=Cause.DATABASE) if whole else conflict
+
     def _having(self, path: str, part: str, nodes: Set[Fingerprint]) -> str:
         """Those of a part's layers that have a path."""
         here = {self.built[node].name for node in nodes if path in self.built[node].index.entries}
@@ -215,13 +270,25 @@ class Workshop:
     # --- what stacking gets wrong --------------------------------------------------------------------------------------
 
     def _written(self, state: _State, order: Sequence[Fingerprint]) -> Iterator[tuple[str, Entry]]:
+        layers = [self.built[node].index.entries for node in reversed(order)]
         for path in sorted(state.shared):
-            top = next((n for node in reversed(order) if (n := self.built[node].index.entries.get(path))), None)
+            top = next((layer[path] for layer in layers if path in layer), GONE)
             wanted = state.tree.entries.get(path, GONE)
-            if plain(wanted) == (plain(top) if top is not None else GONE):
+            if wanted == top or plain(wanted) == plain(top):
                 continue
-            if not is_noise(path) or wanted is GONE:
+            if not is_noise(path) or wanted == GONE:
                 yield path, plain(wanted)
+
+
+_FEW = 8
+
+
+def _with(state: _State, path: str, index: Index) -> _State:
+    """The state with a path as ``index`` has it; its content may be in blobs only."""
+    entries = {**state.tree.entries, path: index.entries[path]}
+    contents = {one: content for one, content in state.tree.contents.items() if one != path}
+    contents |= {path: index.contents[path]} if path in index.contents else {}
+    return replace(state, tree=Index(entries=entries, contents=contents), shared=state.shared | {path})
 
 
 _NOTHING = _State(nodes=frozenset(), tree=Index(entries={}), config={})
@@ -229,7 +296,7 @@ _NOTHING = _State(nodes=frozenset(), tree=Index(entries={}), config={})
 
 def plain(entry: Entry) -> Entry:
     """Of a folder that was made anew only the folder: what stood in it is gone below already."""
-    return replace(entry, content="") if entry.kind is Kind.DIRECTORY else entry
+    return entry._replace(content="") if entry.kind is Kind.DIRECTORY else entry
 
 
 def find_lost(
@@ -265,18 +332,23 @@ def between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]
     ]
 
 
+def _readable(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]:
+    try:
+        return between(base, parts, merged)
+    except (ValueError, LookupError) as fault:
+        names = tuple(part.name for part in parts)
+        return [Conflict(parts=names, path="", what=f"have a database that can't be read ({fault!r})")]
+
+
 def _breaches(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]:
     """Relations between packages that hold in each part and not in all together."""
-    if STATUS not in merged.contents:
+    if not (found := breaches(merged.contents.get(STATUS, b""))):
         return []
-    known = {
-        str(one)
-        for index in (base, *(part.index for part in parts))
-        for one in breaches(index.contents.get(STATUS, b""))
-    }
+    indexes = (base, *(part.index for part in parts))
+    known = {str(one) for index in indexes for one in breaches(index.contents.get(STATUS, b""))}
     names = tuple(part.name for part in parts)
     return [
         Conflict(parts=names, path="", what=f"{breach} doesn't hold in both together", cause=Cause.RELATION)
-        for breach in breaches(merged.contents[STATUS])
+        for breach in found
         if str(breach) not in known
     ]

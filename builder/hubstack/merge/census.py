@@ -5,6 +5,7 @@ Read from the indexes that merging keeps beside nodes in the registry, of each n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ from hubstack.record import MEDIA_TYPE as RECORD
 from hubstack.record import Record, parse_record
 from hubstack.reference import Fingerprint, ImageRef
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
 _TABLES = ("etc/passwd", "etc/group")
 
 
@@ -83,10 +85,12 @@ class Census:
 
 
 def accounts(table: bytes) -> Iterator[str]:
-    """The names in a passwd(5) or group(5) whose ids are dynamic."""
+    """The names in a passwd(5) or group(5) whose ids are dynamic, as far as useradd(8) would take them: whatever an image
+    has in there becomes a line of the lock.
+    """
     for line in table.decode(errors="replace").splitlines():
         name, *fields = line.split(":")
-        if len(fields) > 1 and is_dynamic(fields[1]):
+        if len(fields) > 1 and is_dynamic(fields[1]) and _NAME.fullmatch(name):
             yield name
 
 

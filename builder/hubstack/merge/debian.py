@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from itertools import zip_longest
 
 from hubstack.merge.mergers.stanza import Stanza, parse_stanzas
@@ -28,9 +29,10 @@ class Breach:
         return f"{self.package}'s {self.field}: {self.relation}"
 
 
-def breaches(status: bytes) -> list[Breach]:
+@lru_cache(256)  # of many merges, most have parts in common
+def breaches(status: bytes) -> tuple[Breach, ...]:
     """What dpkg would complain of, were the packages of a status file installed together; sorted by package."""
-    return [*_Installed.of(parse_stanzas(status)).breaches()]
+    return tuple(_Installed.of(parse_stanzas(status)).breaches())
 
 
 @dataclass(kw_only=True)
@@ -49,8 +51,9 @@ class _Installed:
         for name, stanza in there.items():
             found.provided[name].append((name, stanza["Version"].strip()))
             for relation in _split(stanza.get("Provides", ""), ","):
-                if (match := _RELATION.match(relation)) is not None:
-                    found.provided[match["name"]].append((name, match["version"] or ""))
+                if (parsed := _parse(relation)) is not None:
+                    provided, _, version = parsed
+                    found.provided[provided].append((name, version))
         return found
 
     def breaches(self) -> Iterator[Breach]:
@@ -66,20 +69,29 @@ class _Installed:
 
     def _met(self, relation: str, *, but: str = "") -> bool:
         """Whether a package other than ``but`` is what ``relation`` says."""
-        match = _RELATION.match(relation)
-        if match is None:  # what can't be read is no reason to refuse
+        parsed = _parse(relation)
+        if parsed is None:  # what can't be read is no reason to refuse
             return not but
-        wanted = match["version"]
+        name, operator, wanted = parsed
         return any(
-            package != but and (not wanted or bool(version and _holds(version, match["operator"], wanted)))
-            for package, version in self.provided.get(match["name"], ())
+            package != but and (not wanted or bool(version and _holds(version, operator, wanted)))
+            for package, version in self.provided.get(name, ())
         )
 
 
-def _split(value: str, separator: str) -> list[str]:
-    return [item.strip() for item in value.split(separator) if item.strip()]
+@cache
+def _split(value: str, separator: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in value.split(separator) if item.strip())
 
 
+@cache
+def _parse(relation: str) -> tuple[str, str, str] | None:
+    """The package's name, operator and version, both of which may be empty."""
+    match = _RELATION.match(relation)
+    return (match["name"], match["operator"] or "", match["version"] or "") if match else None
+
+
+@cache
 def _holds(version: str, operator: str, wanted: str) -> bool:
     order = compare_versions(version, wanted)
     return {"<<": order < 0, "<=": order <= 0, "=": order == 0, ">=": order >= 0, ">>": order > 0}[operator]

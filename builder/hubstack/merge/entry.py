@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from functools import cached_property
+from operator import attrgetter
+from typing import NamedTuple, TypeAlias
 
 Xattrs: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -19,12 +21,12 @@ class Kind(StrEnum):
     WHITEOUT = "whiteout"  # the path is gone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """``content`` is a file's sha256 (hex), a link's target, a device's type and numbers, ``OPAQUE`` for a folder that was
     removed and made anew; what has none has "".
 
-    Dates are left out on purpose: two parts that wrote the same thing at different times agree.
+    Dates are left out on purpose: two parts that wrote the same thing at different times agree. A tuple, as a merge makes and
+    compares tens of thousands, and dataclasses do both in Python.
     """
 
     kind: Kind
@@ -45,12 +47,64 @@ GONE = Entry(kind=Kind.WHITEOUT)
 OPAQUE = "opaque"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_NOTABLE = (".pyc", ".dist-info/METADATA", "icon-theme.cache")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Index:
-    """What one or several filesystem layers change: path (without a leading slash) → entry, and contents that mergers need."""
+    """What one or several filesystem layers change: path (without a leading slash) → entry, and contents that mergers need.
+
+    ``pieces`` are what it is put together of, if anything: whatever it has a path of, one of them has. Looking for what is
+    rare in all of them is done once for each, however many merges they have a part in.
+    """
 
     entries: Mapping[str, Entry]
     contents: Mapping[str, bytes] = field(default_factory=dict)
+    pieces: Sequence[Index] = field(default=(), compare=False, repr=False)
+
+    @cached_property
+    def folders(self) -> Set[str]:
+        """All in which something stands, whether or not they have an entry; of pieces also those in which nothing is left."""
+        if self.pieces:
+            return set[str]().union(*(piece.folders for piece in self.pieces))
+        found: set[str] = set()
+        nearest = {path.rpartition("/")[0] for path in self.entries}
+        while nearest := nearest - found - {""}:
+            found |= nearest
+            nearest = {path.rpartition("/")[0] for path in nearest}
+        return found
+
+    @cached_property
+    def links(self) -> Mapping[str, str]:
+        """Symbolic ones → their targets."""
+        return {path: entry.content for path, entry in self.entries.items() if entry.kind is Kind.LINK}
+
+    @cached_property
+    def owners(self) -> Mapping[str, Set[int]]:
+        """The numbers of users and of groups that files may be of."""
+        if self.pieces:
+            return {name: set[int]().union(*(one.owners[name] for one in self.pieces)) for name in ("uid", "gid")}
+        return {name: set(map(attrgetter(name), self.entries.values())) for name in ("uid", "gid")}
+
+    @cached_property
+    def notable(self) -> Mapping[str, Set[str]]:
+        """The paths that end so, of the endings that some check asks for."""
+        if self.pieces:
+            there = self.entries.keys()
+            return {end: there & set[str]().union(*(one.notable[end] for one in self.pieces)) for end in _NOTABLE}
+        found = [path for path in self.entries if path.endswith(_NOTABLE)]
+        return {end: {path for path in found if path.endswith(end)} for end in _NOTABLE}
+
+    @cached_property
+    def opaque(self) -> Set[str]:
+        """The folders that are removed and made anew."""
+        return {
+            path for path, entry in self.entries.items() if entry.kind is Kind.DIRECTORY and entry.content == OPAQUE
+        }
+
+    def inside(self, folder: str) -> Iterator[str]:
+        """What stands below ``folder``."""
+        return (path for path in self.entries if path.startswith(f"{folder}/")) if folder in self.folders else iter(())
 
 
 def folders(path: str) -> Iterator[str]:
@@ -62,20 +116,21 @@ def folders(path: str) -> Iterator[str]:
 def overlay(lower: Index, upper: Index) -> Index:
     """What both say together. A whiteout stays: what is below ``lower`` may have the path."""
     entries = dict(lower.entries)
-    contents = dict(lower.contents)
-    for path in [path for path, entry in upper.entries.items() if hides(entry)]:
-        if (was := entries.get(path)) is not None and was.kind is Kind.DIRECTORY:
-            _forget_below(path, entries, contents)
-    for path, entry in upper.entries.items():
-        entries[path] = _above(entries.get(path), entry)
-        contents.pop(path, None)
+    contents = {path: content for path, content in lower.contents.items() if path not in upper.entries}
+    both = entries.keys() & upper.entries.keys()
+    hidden = {path for path in both if hides(upper.entries[path]) and entries[path].kind is Kind.DIRECTORY}
+    if hidden:
+        _forget_below(hidden, entries, contents)
+    again = {path: _above(entries[path], upper.entries[path]) for path in both if path in entries}
+    entries |= upper.entries
+    entries |= again
     return Index(entries=entries, contents=contents | dict(upper.contents))
 
 
-def _above(was: Entry | None, entry: Entry) -> Entry:
+def _above(was: Entry, entry: Entry) -> Entry:
     """What stands below both may have a folder there, of which nothing is left."""
-    emptied = was is not None and (was.kind is not Kind.DIRECTORY or was.content == OPAQUE)
-    return replace(entry, content=OPAQUE) if emptied and entry.kind is Kind.DIRECTORY else entry
+    emptied = was.kind is not Kind.DIRECTORY or was.content == OPAQUE
+    return entry._replace(content=OPAQUE) if emptied and entry.kind is Kind.DIRECTORY else entry
 
 
 def hides(entry: Entry) -> bool:
@@ -83,8 +138,7 @@ def hides(entry: Entry) -> bool:
     return entry.kind is not Kind.DIRECTORY or entry.content == OPAQUE
 
 
-def _forget_below(folder: str, entries: dict[str, Entry], contents: dict[str, bytes]) -> None:
-    inside = f"{folder}/"
-    for path in [path for path in entries if path.startswith(inside)]:
+def _forget_below(hidden: Set[str], entries: dict[str, Entry], contents: dict[str, bytes]) -> None:
+    for path in [path for path in entries if not hidden.isdisjoint(folders(path))]:
         del entries[path]
         contents.pop(path, None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from hubstack.merge.conflict import Cause, Conflict
-from hubstack.merge.entry import Index, Kind, folders
+from hubstack.merge.entry import Index, Kind
 from hubstack.merge.mergers.line import diversions
 from hubstack.model import Layer
 
@@ -77,23 +77,17 @@ does."""
 
 def interests(base: Index, parts: Mapping[str, Index]) -> Iterator[Interest]:
     """One for each pair of parts and package whose trigger one has, and the other the path; and for each host and plug-in."""
-    links = {path: entry.content for path, entry in base.entries.items() if entry.kind is Kind.LINK}
+    links = base.links
     old = _watched(base.contents.get(TRIGGERS, b""), links)
-    places = {name: _places(index) for name, index in parts.items()}
     for host, index in parts.items():
         new = [one for one in _watched(index.contents.get(TRIGGERS, b""), links) if one not in old]
         for guest in parts:
             if guest != host:
-                yield from _pairs(host, new, guest, places)
-                yield from _plugged(host, guest, places)
+                yield from _pairs(host, new, guest, parts[guest])
+                yield from _plugged(host, index, guest, parts[guest])
 
 
 def diverted(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
-    links = {path: entry.content for path, entry in base.entries.items() if entry.kind is Kind.LINK}
-    yield from _diverted(base, parts, links)
-
-
-def _diverted(base: Index, parts: Mapping[str, Index], links: Mapping[str, str]) -> Iterator[Conflict]:
     """The other's files that dpkg would have renamed or written elsewhere; where that has the same diversion, it has."""
     there = diversions(base.contents.get(DIVERSIONS, b"")).values()
     table = {
@@ -105,7 +99,7 @@ def _diverted(base: Index, parts: Mapping[str, Index], links: Mapping[str, str])
             if lines in there or lines in table[other]:
                 continue
             path, place, package = lines.split("\n")
-            for one in (_resolve(path, links), _resolve(place, links)):
+            for one in (_resolve(path, base.links), _resolve(place, base.links)):
                 entry = parts[other].entries.get(one)
                 if entry is not None and entry != base.entries.get(one):
                     whose = f"{package} of {name}" if package != ":" else name
@@ -113,11 +107,13 @@ def _diverted(base: Index, parts: Mapping[str, Index], links: Mapping[str, str])
                     yield Conflict(parts=(name, other), path=one, what=what, cause=Cause.INTEREST)
 
 
-def _plugged(host: str, guest: str, places: Mapping[str, Mapping[str, str]]) -> Iterator[Interest]:
-    hosts, guests = places[host], places[guest]
+def _plugged(host: str, hosts: Index, guest: str, guests: Index) -> Iterator[Interest]:
     for at, plugins, thing, command in PLUGINS:
-        if at in hosts and plugins in guests and not (at in guests and plugins in hosts):
-            yield Interest(host=host, guest=guest, who=thing, path=guests[plugins], command=command)
+        path = _first(guests, plugins)
+        if path is None or _first(hosts, at) is None:
+            continue
+        if _first(guests, at) is None or _first(hosts, plugins) is None:
+            yield Interest(host=host, guest=guest, who=thing, path=path, command=command)
 
 
 def _resolve(path: str, links: Mapping[str, str]) -> str:
@@ -148,23 +144,15 @@ def _watched(content: bytes, links: Mapping[str, str]) -> list[tuple[str, str, s
     return [(_resolve(words[0], links), words[0], words[1].partition("/")[0]) for words in lines if len(words) > 1]
 
 
-def _pairs(
-    host: str, new: Sequence[tuple[str, str, str]], guest: str, places: Mapping[str, Mapping[str, str]]
-) -> Iterator[Interest]:
+def _pairs(host: str, new: Sequence[tuple[str, str, str]], guest: str, guests: Index) -> Iterator[Interest]:
     """What the host itself has in a folder, its own installation has seen; what the guest has there, nobody."""
     for path, trigger, package in new:
-        if package not in HARMLESS and path in places[guest]:
-            yield Interest(host=host, guest=guest, who=package, path=places[guest][path], trigger=trigger)
+        if package not in HARMLESS and (first := _first(guests, path)) is not None:
+            yield Interest(host=host, guest=guest, who=package, path=first, trigger=trigger)
 
 
-def _places(index: Index) -> Mapping[str, str]:
-    """Each path and folder → the first file that is it or below it."""
-    found: dict[str, str] = {}
-    for path, entry in index.entries.items():
-        if entry.kind is not Kind.DIRECTORY:
-            found.setdefault(path, path)
-            for folder in folders(path):
-                if folder in found:
-                    break
-                found[folder] = path
-    return found
+def _first(index: Index, path: str) -> str | None:
+    """The first file that is ``path`` or below it; None where there is none."""
+    if path in index.entries and index.entries[path].kind is not Kind.DIRECTORY:
+        return path
+    return min((one for one in index.inside(path) if index.entries[one].kind is not Kind.DIRECTORY), default=None)

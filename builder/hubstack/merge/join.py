@@ -63,7 +63,9 @@ class Joiner:
         digests: Mapping[Fingerprint, Digest],
     ) -> Layout:
         """The image of a node that stood on another build of ``parent`` as ``old``, moved onto this one; as ``join``."""
-        before, below = self.shelf.take([old], {}), self.shelf.take([parent], digests)
+        there = self.shelf.registry.head(self.shelf.names.node(old)) if self.shelf.trust else None
+        before = self.shelf.take([old], {old: there} if there is not None else {})
+        below = self.shelf.take([parent], digests)
         moved = rebase(before, old, below, parent)
         if moved.assembled.conflicts:
             raise MergeConflict(moved.assembled.conflicts)
@@ -96,23 +98,24 @@ class Joiner:
         built: Mapping[Fingerprint, Built],
     ) -> Layout:
         """In the store, and with what has to be settled in it."""
-        store = self.shelf.store
-        layout = store.write_image(fingerprint, image.manifest, image.blobs)
-        self.say(node, f"{len(assembled.written)} files merged, {len(image.manifest.layers)} filesystem layers")
+        store, say = self.shelf.store, self.say
+        say(node, f"{len(assembled.written)} files merged, {len(image.manifest.layers)} filesystem layers")
         if not assembled.interests:
-            return layout
+            return store.write_image(fingerprint, image.manifest, image.blobs)
         for interest in assembled.interests:
-            self.say(node, str(interest))
-        job = Job(
-            node=node.id,
-            platform=node.platform,
-            rendered=render_settling(assembled.interests),
-            contexts={"parent": self.locate(layout)},
-            labels={FINGERPRINT_LABEL: fingerprint},
-            layout=layout.folder,
-            near=fingerprint,
-        )
-        settled = merged_image(assembled, built, fingerprint, self._settled(node, job, image))
+            say(node, str(interest))
+        with store.scratch_image(image.manifest, image.blobs) as layout:  # it is the node's when it is settled
+            job = Job(
+                node=node.id,
+                platform=node.platform,
+                rendered=render_settling(assembled.interests),
+                contexts={"parent": self.locate(layout)},
+                labels={FINGERPRINT_LABEL: fingerprint},
+                layout=layout.folder,
+                near=fingerprint,
+            )
+            above = self._settled(node, job, image)
+        settled = merged_image(assembled, built, fingerprint, above)
         return store.write_image(fingerprint, settled.manifest, settled.blobs)
 
     def _settled(self, node: Node, job: Job, image: MergedImage) -> list[tuple[Descriptor, str]]:

@@ -18,13 +18,14 @@ def strangers(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
         names = {
             part: _names(index.contents[table]) if table in index.contents else old for part, index in parts.items()
         }
-        owned = {part: _owned(base, index, attribute) for part, index in parts.items()}
         for part, given in names.items():
             for number in sorted(given.keys() - old.keys()):
                 for other in parts:
-                    if number in owned[other] and names[other].get(number) != given[number]:
+                    if number not in parts[other].owners[attribute] or names[other].get(number) == given[number]:
+                        continue
+                    if (path := _owned(base, parts[other], attribute, number)) is not None:
                         what = f"has the {word} id {number}, which {part} gives to {given[number]}"
-                        yield Conflict(parts=(other, part), path=owned[other][number], what=what, cause=Cause.ID)
+                        yield Conflict(parts=(other, part), path=path, what=what, cause=Cause.ID)
 
 
 def _names(content: bytes) -> dict[int, str]:
@@ -32,11 +33,12 @@ def _names(content: bytes) -> dict[int, str]:
     return {int(line[2]): line[0] for line in lines if len(line) > 2 and line[2].isdigit()}
 
 
-def _owned(base: Index, index: Index, attribute: str) -> dict[int, str]:
-    """Number → a path of it that the part has changed."""
+def _owned(base: Index, index: Index, attribute: str, number: int) -> str | None:
+    """The first path of that number which the part has changed."""
+    there = (path for path, entry in index.entries.items() if getattr(entry, attribute) == number)
     changed = (
-        (path, entry)
-        for path, entry in index.entries.items()
-        if entry.kind is not Kind.WHITEOUT and base.entries.get(path) != entry
+        path
+        for path in there
+        if index.entries[path].kind is not Kind.WHITEOUT and base.entries.get(path) != index.entries[path]
     )
-    return {getattr(entry, attribute): path for path, entry in changed}
+    return min(changed, default=None)

@@ -108,8 +108,11 @@ def _environment(site: str) -> dict[str, str]:
 def stale(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
     """Bytecode of one part beside a module of another: with all files of one date, Python would believe it (PEP 552)."""
     for part, index in parts.items():
-        for path, entry in index.entries.items():
-            if not path.endswith(".pyc") or entry.kind is not Kind.FILE or base.entries.get(path) == entry:
+        others = [one for other, one in parts.items() if other != part]
+        cached = {one.rpartition("/")[0] for one in index.folders if one.endswith("__pycache__")}
+        shared = {folder for folder in cached if not folder or any(folder in one.folders for one in others)}
+        for path in sorted(one for one in index.notable[".pyc"] if one.rpartition("/")[0].rpartition("/")[0] in shared):
+            if index.entries[path].kind is not Kind.FILE or base.entries.get(path) == index.entries[path]:
                 continue
             if (match := _BYTECODE.fullmatch(path)) is not None:
                 yield from _foreign(f"{match['folder']}{match['name']}.py", part, base, parts)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress
+from operator import ne
 
 from hubstack.merge.assembly import Assembled, Built, Workshop, between, find_lost, plain
 from hubstack.merge.config import merge_configs
@@ -77,20 +79,22 @@ def rebase(
 def moved_index(rebased: Rebased, node: Fingerprint) -> Index:
     """What the node says on its new parent: its own paths, and those that the merge has written, as they are now."""
     assembled = rebased.assembled
-    paths = rebased.built[node].index.entries.keys() | assembled.written.keys()
+    own = rebased.built[node].index
+    paths = own.entries.keys() | assembled.written.keys()
     entries, contents = assembled.index.entries, assembled.index.contents
     return Index(
-        entries={path: entries.get(path, GONE) for path in paths},
+        entries={
+            path: entries.get(path, GONE) if path in own.opaque else plain(entries.get(path, GONE)) for path in paths
+        },
         contents={path: contents[path] for path in paths & contents.keys()},
     )
 
 
 def _difference(was: Index, now: Index) -> Index:
-    entries = {
-        path: now.entries.get(path, GONE)
-        for path in was.entries.keys() | now.entries.keys()
-        if was.entries.get(path, GONE) != now.entries.get(path, GONE)
-    }
+    both = [*(was.entries.keys() & now.entries.keys())]
+    changed = compress(both, map(ne, map(was.entries.__getitem__, both), map(now.entries.__getitem__, both)))
+    paths = (was.entries.keys() ^ now.entries.keys()).union(changed)
+    entries = {path: now.entries.get(path, GONE) for path in sorted(paths)}
     return Index(entries=entries, contents={path: one for path, one in now.contents.items() if path in entries})
 
 
@@ -98,7 +102,9 @@ def _written(own: Index, now: Index, tree: Index, merged: Mapping[str, Entry]) -
     for path in sorted(own.entries.keys() | merged.keys()):
         stacked = own.entries.get(path) or now.entries.get(path, GONE)
         wanted = tree.entries.get(path, GONE)
-        if plain(stacked) != plain(wanted) and (not is_noise(path) or wanted is GONE):
+        if stacked == wanted or plain(stacked) == plain(wanted):
+            continue
+        if not is_noise(path) or wanted == GONE:
             yield path, plain(wanted)
 
 

@@ -15,15 +15,15 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from hubstack.errors import RegistryError
+from hubstack.errors import RegistryDenied, RegistryError, RegistryUnreachable
 from hubstack.merge.assembly import Assembled, Built
 from hubstack.merge.entry import Index, overlay
 from hubstack.merge.mergers import KEPT
-from hubstack.merge.record import MEDIA_TYPE, built_json, parse_built
+from hubstack.merge.record import MEDIA_TYPE, parse_built, render_built
 from hubstack.merge.tar import read_blob
 from hubstack.names import Names
 from hubstack.oci import CONFIG_LIMIT_BYTES, Descriptor, Layout, Manifest
-from hubstack.reference import Digest, Fingerprint
+from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.registry import Registry
 from hubstack.store import Store
 
@@ -44,13 +44,18 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """``write`` is False where nothing may be pushed. Nodes that are in no plan any more are those whose index is there."""
+    """``write`` is False where nothing may be pushed. Nodes that are in no plan any more are those whose index is there.
+
+    ``trust`` is False where only what is signed is believed: nobody signs an index, so it is made here, from blobs whose image
+    is signed, or was made on this machine.
+    """
 
     sources: Mapping[Fingerprint, Source]
     registry: Registry
     names: Names
     store: Store
     write: bool
+    trust: bool = True
     _kept: dict[Fingerprint, Built] = field(default_factory=dict)
 
     def take(self, tops: Iterable[Fingerprint], digests: Mapping[Fingerprint, Digest]) -> Mapping[Fingerprint, Built]:
@@ -73,15 +78,15 @@ class Shelf:
         self.take([node], {node: digest})
 
     def put(self, node: Fingerprint, built: Built) -> None:
-        """Keep what is known of a node without looking into its blobs."""
+        """Keep what is known of a node without looking into its blobs. Nothing is pushed."""
         self._kept[node] = built
-        self.store.write_index(node, built_json(built))
-        self.push(node)
+        self.store.write_index(node, render_built(built))
 
     def push(self, node: Fingerprint) -> None:
         """Have in the registry what is known of a node, if anything is pushed at all. An equal index is not sent again."""
         if self.write and node in self._kept:
-            self.registry.write_record(self.names.index(node), built_json(self._kept[node]), artifact_type=MEDIA_TYPE)
+            data = render_built(self._kept[node])
+            self.registry.write_artifact(self.names.index(node), data, artifact_type=MEDIA_TYPE)
 
     def _read_all(self, tops: Iterable[Fingerprint]) -> dict[Fingerprint, Built | None]:
         """The indexes of ``tops`` and of all below that are not known yet, many at a time."""
@@ -130,7 +135,7 @@ class Shelf:
         for node in dict.fromkeys(assembled.lost.values()):
             wanted = frozenset(path for path, one in assembled.lost.items() if one == node)
             for blob in built[node].layers:
-                found |= self._index(blob, wanted.__contains__).contents
+                found |= self._index(blob, wanted.__contains__, abridged=False).contents
         return replace(assembled, index=Index(entries=assembled.index.entries, contents=found))
 
     def complete(self, layout: Layout) -> None:
@@ -147,9 +152,17 @@ class Shelf:
 
     def _read(self, node: Fingerprint) -> Built | None:
         data = self.store.read_index(node)
-        if data is None:
-            data = self.registry.read_record(self.names.index(node), artifact_type=MEDIA_TYPE)
-        return parse_built(data)
+        if data is None and self.trust:
+            data = self._fetch(self.names.index(node))
+        return parse_built(data) if data is not None else None
+
+    def _fetch(self, ref: ImageRef) -> bytes | None:
+        try:
+            return self.registry.read_artifact(ref, artifact_type=MEDIA_TYPE)
+        except (RegistryDenied, RegistryUnreachable):
+            raise
+        except RegistryError:
+            return None  # what can't be read is made anew
 
     def _make(self, node: Fingerprint, digest: Digest | None) -> Built:
         if node not in self.sources:
@@ -157,6 +170,7 @@ class Shelf:
         source, manifest = self.sources[node], self._manifest(node, digest)
         config = self._config(manifest)
         start = sum(len(self._kept[one].layers) for one in self._planned(source.parents))
+        self._check_below(node, config, start)
         own = manifest.layers[start:]
         made = Built(
             name=source.name,
@@ -170,7 +184,15 @@ class Shelf:
             below=tuple(self._kept[parent].digest for parent in source.parents),
         )
         self.put(node, made)
+        self.push(node)
         return made
+
+    def _check_below(self, node: Fingerprint, config: Mapping[str, Any], start: int) -> None:
+        """Whether an image stands on what is taken for its parents, which nobody may have asked for by themselves."""
+        below = [one for parent in self._planned(self.sources[node].parents) for one in self._kept[parent].diff_ids]
+        if sorted(config["rootfs"]["diff_ids"][:start]) != sorted(below):
+            what = f"{self.names.node(node)} was built on other images than those that have its parents' names"
+            raise RegistryError(what, hint="Somebody has put these there. Delete their tags, and build them again.")
 
     def _manifest(self, fingerprint: Fingerprint, digest: Digest | None) -> Manifest:
         layout = self.store.part(fingerprint)
@@ -192,15 +214,15 @@ class Shelf:
         found: Mapping[str, Any] = json.loads(content)
         return found
 
-    def _index(self, blob: Descriptor, keep: Callable[[str], bool] = _is_kept) -> Index:
+    def _index(self, blob: Descriptor, keep: Callable[[str], bool] = _is_kept, *, abridged: bool = True) -> Index:
         here = self.store.blob(blob.digest)
         if here.exists():
             with here.open("rb") as file:
-                return read_blob(file, keep)
+                return read_blob(file, keep, abridged=abridged)
         with tempfile.TemporaryFile() as there:
             self.registry.fetch_blob(self.names.build, blob.digest, there)
             there.seek(0)
-            return read_blob(there, keep)
+            return read_blob(there, keep, abridged=abridged)
 
 
 def _below(built: Built) -> Iterator[tuple[Fingerprint, Digest]]:

@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import IO
 
 from hubstack.errors import EngineError
@@ -25,13 +25,13 @@ _DEVICES = {b"3": "c", b"4": "b", b"6": "p"}
 _XATTR = "SCHILY.xattr."
 
 
-def read_blob(blob: IO[bytes], keep: Callable[[str], bool]) -> Index:
-    """The index of a gzipped or plain tar. ``keep`` says of which paths the content is wanted; of some it is abridged.
+def read_blob(blob: IO[bytes], keep: Callable[[str], bool], *, abridged: bool = True) -> Index:
+    """The index of a gzipped or plain tar. ``keep`` says of which paths the content is wanted; of some it is ``abridged``.
 
     Raises EngineError for what is no such tar.
     """
     try:
-        return _Layer(_Stream(_inflate(blob)), keep).index()
+        return _Layer(_Stream(_inflate(blob)), keep, abridged).index()
     except (ValueError, zlib.error, UnicodeDecodeError) as fault:
         raise EngineError(f"a filesystem layer that can't be read: {fault}") from fault
 
@@ -89,6 +89,7 @@ class _Stream:
 class _Layer:
     stream: _Stream
     keep: Callable[[str], bool]
+    abridged: bool
     entries: dict[str, Entry] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)  # hard ones: their target may come later
@@ -128,7 +129,7 @@ class _Layer:
         for path in self.gone | self.opaque:
             entry = self.entries.get(path)
             if entry is not None and entry.kind is Kind.DIRECTORY:
-                self.entries[path] = replace(entry, content=OPAQUE)
+                self.entries[path] = entry._replace(content=OPAQUE)
             elif entry is None:
                 self.entries[path] = (
                     GONE if path in self.gone else Entry(kind=Kind.DIRECTORY, mode=0o755, content=OPAQUE)
@@ -177,7 +178,7 @@ class _Layer:
         """Take in a file's content; its sha256."""
         if self.keep(path):
             content = self._padded(size)
-            self.contents[path] = abridge(path, content)
+            self.contents[path] = abridge(path, content) if self.abridged else content
             return hashlib.sha256(content).hexdigest()
         seen = hashlib.sha256()
         for piece in self.stream.pieces(size):

@@ -7,9 +7,9 @@ is noise, or is a conflict: never a guess.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import combinations
 
 from hubstack.merge.abridged import whole
 from hubstack.merge.alternative import Tree, is_group, link_of, links_of, relink, wanted_links
@@ -22,6 +22,8 @@ from hubstack.merge.mergers.dpkg import merge_extended_states
 from hubstack.merge.noise import is_icon_cache, is_noise
 
 _FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)  # what a package's first file makes where nobody says otherwise
+
+_UNREADABLE = (ValueError, LookupError)  # what parsers of tables raise where one is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +43,15 @@ class Merged:
     conflicts: Sequence[Conflict]
 
 
-def merge(base: Index, parts: Sequence[Part], resolve: Mapping[str, str] | None = None) -> Merged:
-    """``parts`` in stacking order, lowest first; the result depends on their order only in what ``written`` repeats.
-
-    ``resolve`` is a person's word where parts conflict: path → the layer whose version stands.
-    """
-    chosen = {path.strip("/"): layer for path, layer in (resolve or {}).items()}
-    return _Merge(base, parts, chosen).result()
+def merge(base: Index, parts: Sequence[Part]) -> Merged:
+    """``parts`` in stacking order, lowest first; the result depends on their order only in what ``written`` repeats."""
+    return _Merge(base, parts).result()
 
 
 @dataclass
 class _Merge:
     base: Index
     parts: Sequence[Part]
-    resolve: Mapping[str, str]
     entries: dict[str, Entry] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     written: dict[str, Entry] = field(default_factory=dict)
@@ -81,12 +78,10 @@ class _Merge:
 
     def _shared(self) -> dict[str, list[Part]]:
         """The paths of which more than one part says something, by whom."""
-        seen: dict[str, Part] = {}
-        shared: dict[str, list[Part]] = defaultdict(list)
-        for part in self.parts:
-            for path in part.index.entries.keys() & seen.keys():
-                shared[path] = [*(shared[path] or [seen[path]]), part]
-            seen |= dict.fromkeys(part.index.entries.keys() - seen.keys(), part)
+        shared: dict[str, list[Part]] = {}
+        for one, other in combinations(self.parts, 2):
+            for path in one.index.entries.keys() & other.index.entries.keys() - shared.keys():
+                shared[path] = [part for part in self.parts if path in part.index.entries]
         return shared
 
     def _changed(self, path: str) -> list[Part]:
@@ -125,10 +120,13 @@ class _Merge:
         relink(owned, wanted_links(group, merged, file, self._tree), self._tree, self._put)
 
     def _settle(self, path: str, users: Sequence[Part]) -> None:
+        versions = [part.index.entries[path] for part in users]
+        top = versions[-1]
+        if versions.count(top) == len(versions):
+            return
         was = self.base.entries.get(path)
         changed = [part for part in users if part.index.entries[path] != was]
         wanted = {part.index.entries[path] for part in changed}
-        top = users[-1].index.entries[path]
         if not wanted or wanted == {top}:
             return  # nobody changes it, or all do so alike and the topmost says it last
         if all(one.kind is Kind.DIRECTORY for one in wanted):
@@ -148,32 +146,36 @@ class _Merge:
         for name in ("mode", "uid", "gid", "xattrs"):
             values = {getattr(one, name) for one in wanted} - {getattr(merged, name)}
             if len(values) > 1:
-                if self._resolved(path):
-                    return self.entries[path]
                 self._refuse(path, changed, f"is a folder whose {name} they set differently")
             for value in values:
-                merged = replace(merged, **{name: value})
+                merged = merged._replace(**{name: value})
         emptied = any(one.content == OPAQUE for one in wanted)
-        return replace(merged, content=OPAQUE if emptied else "")
+        return merged._replace(content=OPAQUE if emptied else "")
 
     def _merge_extended_states(self) -> None:
         """Who has asked for a package by name says so by its absence: a part may say something without the file."""
         holders = [part for part in self.parts if STATUS in part.index.entries or EXTENDED_STATES in part.index.entries]
         wanted = {part.index.entries.get(EXTENDED_STATES) for part in holders}
         if len(holders) < 2 or not wanted - {self.base.entries.get(EXTENDED_STATES), None}:
-            return
+            return None
         if GONE in wanted:
-            return
-        content = merge_extended_states(self._sides(EXTENDED_STATES, holders))
+            return None
+        try:
+            content = merge_extended_states(self._sides(EXTENDED_STATES, holders))
+        except Clash as clash:
+            return self._clash(EXTENDED_STATES, holders, clash)
         if sorted(content.split(b"\n\n")) != sorted(self.contents[EXTENDED_STATES].split(b"\n\n")):
             self._put(EXTENDED_STATES, file_entry(content), content)
+        return None
 
     def _drop_icon_caches(self) -> None:
         """GTK believes one whose date is not older than its folder's, and in an image all are of one date."""
-        caches = [path for path, entry in self.entries.items() if is_icon_cache(path) and entry.kind is Kind.FILE]
+        caches = sorted({path for part in self.parts for path in part.index.notable["icon-theme.cache"]})
         for path in caches:
-            inside = path.rpartition("/")[0] + "/"
-            if sum(any(one.startswith(inside) for one in part.index.entries) for part in self.parts) > 1:
+            theme = path.rpartition("/")[0]
+            if not is_icon_cache(path) or self.entries[path].kind is not Kind.FILE:
+                continue
+            if sum(any(part.index.inside(theme)) for part in self.parts) > 1:
                 self._put(path, GONE)
 
     def _merge_contents(self, path: str, merger: Merger, changed: Sequence[Part]) -> None:
@@ -182,6 +184,9 @@ class _Merge:
             content = merger(self._sides(path, changed))
         except Clash as clash:
             self._clash(path, changed, clash)
+            return
+        except _UNREADABLE as fault:
+            self._refuse(path, changed, f"can't be read as what it should be ({fault!r})", Cause.DATABASE)
             return
         owners = {(one.mode, one.uid, one.gid, one.xattrs) for one in entries}
         was = self.base.entries.get(path)
@@ -230,53 +235,31 @@ class _Merge:
         self._refuse(path, parts, clash.sentence([part.name for part in parts]), cause)
 
     def _refuse(self, path: str, parts: Sequence[Part], what: str, cause: Cause = Cause.PATH) -> None:
-        if cause is Cause.PATH and self._resolved(path):
-            return
-        if path in self.resolve:
-            reason = (
-                "one part's version of it isn't true of all" if cause is not Cause.PATH else "that has no such path"
-            )
-            what += f" (it can't be resolved by {self.resolve[path]}: {reason})"
-        elif cause is Cause.PATH and (
-            owners := dict.fromkeys(filter(None, (behind(path, part.index) for part in parts)))
-        ):
-            what += f" ({', '.join(owners)})"
+        owners = (
+            dict.fromkeys(filter(None, (behind(path, part.index) for part in parts))) if cause is Cause.PATH else {}
+        )
+        what += f" ({', '.join(owners)})" if owners else ""
         names = tuple(sorted(part.name for part in parts))
         self.conflicts.append(Conflict(parts=names, path=path, what=what, cause=cause))
 
-    def _resolved(self, path: str) -> bool:
-        """Whether a person has said whose version stands; then it does. Its content may be in that part's blobs only."""
-        layer = self.resolve.get(path)
-        part = next((p for p in self.parts if path in p.index.entries and layer in p.name.split("+")), None)
-        if part is not None:
-            self._put(path, part.index.entries[path], part.index.contents.get(path))
-        return part is not None
-
     def _buried(self) -> Iterator[Conflict]:
         """What one part puts into a folder that another has removed, or made into something else."""
-        above = {folder for part in self.parts for path in part.index.entries for folder in folders(path)}
         for part in self.parts:
-            for path, entry in part.index.entries.items():
-                if not hides(entry) or path not in above:
+            for other in self.parts:
+                if other is part:
                     continue
-                if (other := self._inside(path, part)) is not None and not is_noise(path):
-                    what = "is a folder in which the one has files, and the other has removed or replaced it"
-                    yield Conflict(parts=(other.name, part.name), path=path, what=what, cause=Cause.DATABASE)
+                for path in sorted(part.index.entries.keys() & other.index.folders):
+                    if hides(part.index.entries[path]) and not is_noise(path) and any(other.index.inside(path)):
+                        what = "is a folder in which the one has files, and the other has removed or replaced it"
+                        yield Conflict(parts=(other.name, part.name), path=path, what=what, cause=Cause.DATABASE)
 
     def _astray(self) -> Iterator[Conflict]:
         """An entry below what is a link in the base would put a folder in the link's place: /bin gone, say."""
-        links = {path for path, entry in self.base.entries.items() if entry.kind is Kind.LINK}
         for part in self.parts:
-            for path in part.index.entries:
-                if not links.isdisjoint(folders(path)):
+            behind = part.index.folders & self.base.links.keys()
+            for path in sorted(part.index.entries) if behind else ():
+                if not behind.isdisjoint(folders(path)):
                     yield Conflict(parts=(part.name,), path=path, what="stands behind a link")
-
-    def _inside(self, folder: str, owner: Part) -> Part | None:
-        inside = f"{folder}/"
-        for part in self.parts:
-            if part is not owner and any(path.startswith(inside) for path in part.index.entries):
-                return part
-        return None
 
 
 def _difference(wanted: Iterable[Entry]) -> str:

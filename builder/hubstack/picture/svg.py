@@ -25,6 +25,7 @@ text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans",
 .title { font-weight: 600 } .count { fill: #64748b } .note, .legend { font-size: 11px; fill: #475569 }
 rect { fill: #eef2f7; stroke: #64748b; stroke-width: 1.2 }
 .base rect { fill: #334155; stroke: #334155 } .base text { fill: #f8fafc } .base .note, .base .count { fill: #cbd5e1 }
+.merge rect { fill: #ecfdf5; stroke: #047857 } .merge .title { fill: #064e3b }
 .stack rect { fill: #fff4e5; stroke: #c2570c } .stack .title { fill: #7c2d12 } .stack .note, .stack .count { fill: #9a3412 }
 .draft rect { stroke-dasharray: 5 3 }
 path { fill: none; stroke: #94a3b8; stroke-width: 1.4 }
@@ -34,6 +35,7 @@ marker path { fill: #94a3b8; stroke: none } #hubstack-to-stack path { fill: #e08
   text { fill: #e2e8f0 } .count { fill: #94a3b8 } .note, .legend { fill: #a9b6c8 }
   rect { fill: #1e293b; stroke: #7f8ea3 }
   .base rect { fill: #cbd5e1; stroke: #cbd5e1 } .base text { fill: #0f172a } .base .note, .base .count { fill: #334155 }
+  .merge rect { fill: #06281d; stroke: #34d399 } .merge .title { fill: #a7f3d0 }
   .stack rect { fill: #3b1d0b; stroke: #e9853f } .stack .title { fill: #ffd9b8 } .stack .note, .stack .count { fill: #f0b183 }
   path { stroke: #64748b } marker path { fill: #64748b }
 }"""

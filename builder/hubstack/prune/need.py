@@ -41,7 +41,7 @@ class Needs:
 
 def needs_of_tree(inputs: Inputs, names: Names) -> Needs:
     """All nodes that ``inputs`` holds, and the names of its images."""
-    images = [inputs.published(names, image) for image in inputs.graph.images if image.node in inputs.rendered]
+    images = [inputs.published(names, image) for image in inputs.graph.images if image.node in inputs.identities]
     last = [names.last(node) for node in inputs.graph.nodes]
     return Needs(
         fingerprints=frozenset(identity.fingerprint for identity in inputs.identities.values()),

@@ -17,6 +17,7 @@ from typing import TypeVar
 from hubstack.errors import DigestMismatch, RegistryError, RegistryUnreachable, TagTaken
 from hubstack.oci import (
     EMPTY_CONTENT,
+    JSON,
     MANIFEST_LIMIT_BYTES,
     MANIFEST_TYPES,
     Layout,
@@ -39,6 +40,7 @@ _GRACE_S = 1.0  # for what is under way when another request has failed
 THREADS = 8  # more are not quicker: httpx and the registry's own speed are the bound
 TAGS_LIMIT_BYTES = 64 << 20
 RECORD_LIMIT_BYTES = 16 << 20
+ARTIFACT_LIMIT_BYTES = 256 << 20  # the index of a layer of five million files
 # Without all four, docker-registry answers 200 with a conversion to schema 1, and with that conversion's digest.
 ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
 
@@ -182,22 +184,33 @@ class Registry(Removal):
 
     def read_record(self, ref: ImageRef, *, artifact_type: str) -> object:
         """The JSON that ``write_record`` has stored; None where there is none, or something else."""
-        manifest = self.manifest(ref)
-        if manifest is None or manifest.artifact_type != artifact_type or len(manifest.layers) != 1:
-            return None
-        content = self.blob(ref, manifest.layers[0].digest, limit_bytes=RECORD_LIMIT_BYTES)
+        content = self.read_artifact(ref, artifact_type=artifact_type, limit_bytes=RECORD_LIMIT_BYTES)
         try:
-            return json.loads(content)
+            return None if content is None else json.loads(content)
         except ValueError as fault:
             raise RegistryError(f"{ref}: a record that is no JSON: {fault}") from fault
 
     def write_record(self, ref: ImageRef, record: object, *, artifact_type: str, once: bool = False) -> Digest:
-        """Stores ``record`` under the tag and returns what the tag then names.
+        """Stores ``record`` as ``write_artifact`` does."""
+        return self.write_artifact(ref, canonical_json(record), artifact_type=artifact_type, once=once, media_type=JSON)
 
-        Nothing is sent where the tag names an equal record or, with ``once``, anything; otherwise the tag is moved.
+    def read_artifact(
+        self, ref: ImageRef, *, artifact_type: str, limit_bytes: int = ARTIFACT_LIMIT_BYTES
+    ) -> bytes | None:
+        """The bytes that ``write_artifact`` has stored; None where there are none, or something else."""
+        manifest = self.manifest(ref)
+        if manifest is None or manifest.artifact_type != artifact_type or len(manifest.layers) != 1:
+            return None
+        return self.blob(ref, manifest.layers[0].digest, limit_bytes=limit_bytes)
+
+    def write_artifact(
+        self, ref: ImageRef, payload: bytes, *, artifact_type: str, media_type: str = "", once: bool = False
+    ) -> Digest:
+        """Stores ``payload`` under the tag and returns what the tag then names. Its media type is ``artifact_type``, if no other.
+
+        Nothing is sent where the tag names an equal one or, with ``once``, anything; otherwise the tag is moved.
         """
-        payload = canonical_json(record)
-        manifest = make_artifact(payload, artifact_type=artifact_type)
+        manifest = make_artifact(payload, artifact_type=artifact_type, media_type=media_type or artifact_type)
         budget = self._retry.budget()
         found = self.head(ref, budget=budget)
         if found == manifest.digest or (found is not None and once):

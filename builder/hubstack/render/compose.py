@@ -13,6 +13,7 @@ from hubstack.render.dockerfile import DockerfileError, Instruction, parse_docke
 from hubstack.render.fork import Step
 from hubstack.render.origin import Text, mark, separate
 from hubstack.render.packages import (
+    APT_WORD,
     FILES,
     IN_CONTEXT,
     Site,
@@ -29,6 +30,8 @@ from hubstack.spelling import did_you_mean, quote
 from hubstack.value import value_text
 
 DOCKERFILE = "Dockerfile.j2"
+
+_SUITE = re.compile("[a-z][a-z0-9.-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,10 +222,21 @@ class _Composition:
         if bootstrap is None:
             return None
         return Bootstrap(
-            suite=self._value(bootstrap.suite, "bootstrap", "suite"),
+            suite=self._word(bootstrap.suite, _SUITE, "a Debian release", "suite"),
             variant=self._value(bootstrap.variant, "bootstrap", "variant"),
-            include=tuple(self._value(one, "bootstrap", "include", at) for at, one in enumerate(bootstrap.include)),
+            include=tuple(
+                self._word(one, APT_WORD, "a Debian package", "include", at) for at, one in enumerate(bootstrap.include)
+            ),
         )
+
+    def _word(self, text: str, pattern: re.Pattern[str], wanted: str, *keys: str | int) -> str:
+        """A word of mmdebstrap's, which runs on the builder's own machine and takes options that run commands there."""
+        word = self._value(text, "bootstrap", *keys)
+        if word and pattern.fullmatch(word) is None:
+            position = self._layer.source.at("bootstrap", *keys)
+            remedy = "Write it as in bookworm." if keys == ("suite",) else "Write one name, as in ca-certificates."
+            self._problems.append(Problem(position=position, what=f"{quote(word)} is not {wanted}", remedy=remedy))
+        return word
 
     def _stage(self, text: str, key: str) -> Text:
         position = self._layer.source.at(key)

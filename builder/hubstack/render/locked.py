@@ -19,9 +19,9 @@ def with_slices(rendered: Rendered, debs: Mapping[str, str], ids: Mapping[str, i
     """``rendered`` with its slices, in the context as well where a step of ours reads them."""
     if not (debs or ids):
         return rendered
-    context = rendered.context
-    if any(one.path == RUN_SCRIPT for one in context):
-        context = tuple(sorted((*context, *_files(debs, ids)), key=lambda file: file.path))
+    if all(one.path != RUN_SCRIPT for one in rendered.context):
+        return replace(rendered, debs=debs)
+    context = tuple(sorted((*rendered.context, *_files(debs, ids)), key=lambda file: file.path))
     return replace(rendered, debs=debs, ids=ids, context=context)
 
 

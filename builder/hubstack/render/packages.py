@@ -32,7 +32,8 @@ COPY = "copy()"
 BEGIN = f"#{STEP}"
 """Stands in front of a RUN that needs to be root and to know SOURCE_DATE_EPOCH; ``privilege`` replaces it."""
 
-_APT = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?::[a-z0-9-]+)?(?:=[A-Za-z0-9.+:~-]+|/[A-Za-z0-9.-]+)?")
+APT_WORD = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](?::[a-z0-9-]+)?(?:=[A-Za-z0-9.+:~-]+|/[A-Za-z0-9.-]+)?")
+"""What apt and mmdebstrap are told to install: never an option, a pattern or a removal."""
 _NPM = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*@\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?")
 _OWNER = re.compile(r"([a-z0-9_][a-z0-9_-]*)(?::([a-z0-9_][a-z0-9_-]*))?")
 
@@ -145,9 +146,10 @@ class Writer:
 
 def check_packages(name: str, text: Text) -> Iterator[Problem]:
     """Every line of an apt.txt or npm.txt that names no package, or one that stands there already."""
-    pattern, wanted = {"apt.txt": (_APT, "a Debian package"), "npm.txt": (_NPM, "an npm package at an exact version")}[
-        name
-    ]
+    pattern, wanted = {
+        "apt.txt": (APT_WORD, "a Debian package"),
+        "npm.txt": (_NPM, "an npm package at an exact version"),
+    }[name]
     seen: dict[str, Position] = {}
     for line, position in text.lines():
         if not (entry := _significant(line)):

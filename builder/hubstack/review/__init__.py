@@ -190,5 +190,5 @@ def _growths(past: Past, now: Inputs, built: Iterable[str], evidence: Evidence) 
 
 
 def _sizes(inputs: Inputs, evidence: Evidence) -> dict[str, int]:
-    found = ((node, evidence.blobs.get(inputs.fingerprint(node))) for node in inputs.rendered)
+    found = ((node, evidence.blobs.get(inputs.fingerprint(node))) for node in inputs.identities)
     return {node: sum(blobs.values()) for node, blobs in found if blobs is not None}

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cmp_to_key, partial
+from functools import cache, cmp_to_key, lru_cache, partial
 
 from hubstack.merge.mergers.side import Clash, Sides, text, three_way
 
@@ -47,7 +47,8 @@ def merge_ld_so_cache(sides: Sides) -> bytes:
     return render_cache(sorted(merged, key=cmp_to_key(partial(_compare, folders))), generator)
 
 
-def parse_cache(content: bytes) -> tuple[list[Library], bytes]:
+@lru_cache(64)
+def parse_cache(content: bytes) -> tuple[Sequence[Library], bytes]:
     """The libraries, in order, and the generator's name. Raises Clash for another format."""
     try:
         magic, count, _, _, extension = _HEADER.unpack_from(content)
@@ -82,7 +83,7 @@ def _string(content: bytes, offset: int) -> str:
     return text(content[offset : content.index(b"\0", offset)])
 
 
-def render_cache(libraries: list[Library], generator: bytes) -> bytes:
+def render_cache(libraries: Sequence[Library], generator: bytes) -> bytes:
     """``libraries`` in the linker's order."""
     hwcaps = sorted({library.hwcap for library in libraries if not library.hwcap.isdigit()})
     strings = bytearray()
@@ -145,6 +146,7 @@ def _compare(folders: Mapping[str, int], a: Library, b: Library) -> int:
 _PIECES = re.compile(r"\d+|\D")
 
 
+@cache
 def compare_names(a: str, b: str) -> int:
     """elf/dl-cache.c, _dl_cache_libcmp(): runs of digits as numbers; a digit comes after what is none."""
     pieces = zip(_PIECES.findall(a), _PIECES.findall(b), strict=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from hubstack.merge.conflict import Cause
@@ -11,7 +12,8 @@ from hubstack.merge.mergers.side import Clash, Sides, raw, text, three_way
 Stanza: TypeAlias = Mapping[str, str]  # field → value, continuation lines included
 
 
-def parse_stanzas(content: bytes) -> list[Stanza]:
+@lru_cache(64)  # a part's version is read in each merge that it has a part in
+def parse_stanzas(content: bytes) -> Sequence[Stanza]:
     found: list[Stanza] = []
     for block in text(content).split("\n\n"):
         stanza: dict[str, str] = {}
@@ -75,7 +77,8 @@ def _join(old: str | None, values: Sequence[str | None], separator: str) -> str:
     return f" {joint.join((*kept, *added))}" if kept or added else ""
 
 
-def by_key(content: bytes, *fields: str) -> dict[tuple[str, ...], Stanza]:
+@lru_cache(64)
+def by_key(content: bytes, *fields: str) -> Mapping[tuple[str, ...], Stanza]:
     return {tuple(stanza.get(field, "").strip() for field in fields): stanza for stanza in parse_stanzas(content)}
 
 

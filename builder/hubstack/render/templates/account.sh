@@ -26,10 +26,17 @@ case $tool in
         ;;
 esac
 
-# The id of the account that is called by the last argument: useradd(8), groupadd(8).
+# The id of the account that one of the arguments names, wherever options stand: useradd(8), groupadd(8). What stands
+# behind an option that takes names of others ($1, a regular expression) is none.
 listed() {
-    for name; do :; done
-    sed -n "s/^${name:-}://p" $ids
+    others=$1
+    shift
+    # shellcheck disable=SC2016 # awk's own
+    awk -v ids=$ids -v others="$others" 'BEGIN {
+        while ((getline line < ids) > 0) { split(line, part, ":"); number[part[1]] = part[2] }
+        for (i = 1; i < ARGC; i++)
+            if (ARGV[i] in number && ARGV[i - 1] !~ others) { print number[ARGV[i]]; exit }
+    }' "$@"
 }
 
 case $tool in
@@ -39,14 +46,14 @@ case $tool in
         exec "$tool" --conf /tmp/.adduser.conf "$@"
         ;;
     useradd | groupadd)
-        flag=-u
-        [ "$tool" = useradd ] || flag=-g
+        flag=-u long=--uid others='^(-[DFlmMNorU]*[gG]|--g[a-z]*)$'
+        [ "$tool" = useradd ] || flag=-g long=--gid others='^(-[for]*U|--u[a-z]*)$'
         for one; do
             case $one in
-                "$flag" | "$flag"[0-9]* | --uid* | --gid*) exec "$tool" "$@" ;; # it has an id of its own
+                "$flag" | "$flag"[0-9]* | "$long"*) exec "$tool" "$@" ;; # it has an id of its own
             esac
         done
-        id=$(listed "$@")
+        id=$(listed "$others" "$@")
         exec "$tool" ${id:+"$flag" "$id"} "$@"
         ;;
 esac
@@ -56,6 +63,7 @@ mkdir -p /tmp/.sysusers
 options='' files=''
 for one; do
     case $one in
+        - | --inline | --replace | --replace=*) exec "$tool" "$@" ;; # lines, or a file to put in another's place
         -*) options="$options $one" ;;
         *) files="$files $one" ;;
     esac
@@ -70,6 +78,7 @@ for one in $files; do
     for folder in '' $folders; do
         [ ! -f "${folder:+$folder/}$one" ] || break
     done
+    [ -f "${folder:+$folder/}$one" ] || exec "$tool" "$@" # which says what it misses
     copy=/tmp/.sysusers/${one##*/}
     # shellcheck disable=SC2016 # awk's own
     awk -v ids=$ids '
