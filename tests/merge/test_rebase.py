@@ -1,0 +1,134 @@
+"""What a node may rely on when it is moved onto a newer build of what it stands on, and what comes out of the move."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+import pytest
+from hubstack.merge.assembly import Built
+from hubstack.merge.entry import OPAQUE, Entry, Index, Kind, file_entry
+from hubstack.merge.mergers import STATUS
+from hubstack.merge.mergers.ld_so_cache import Library, render_cache
+from hubstack.merge.rebase import MOST_LAYERS, Rebased, moved_index, rebase
+from hubstack.oci import Descriptor, digest_of
+from hubstack.reference import Fingerprint
+
+Content: TypeAlias = bytes | Entry
+FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)
+OLD, NEW, LAYER = (Fingerprint(hashlib.sha256(name.encode()).hexdigest()) for name in ("old", "new", "layer"))
+
+
+def node(name: str, files: Mapping[str, Content], *parents: Fingerprint, layers: int = 1) -> Built:
+    blobs = [digest_of(f"{name}{number}".encode()) for number in range(layers)]
+    return Built(
+        name=name,
+        parents=parents,
+        index=Index(
+            entries={path: file_entry(one) if isinstance(one, bytes) else one for path, one in files.items()},
+            contents={path: one for path, one in files.items() if isinstance(one, bytes)},
+        ),
+        config={},
+        machine={"architecture": "amd64", "os": "linux"},
+        layers=tuple(Descriptor(media_type="x", digest=blob, size=1) for blob in blobs),
+        diff_ids=tuple(map(str, blobs)),
+        digest=blobs[0],
+        below=(),
+    )
+
+
+def moved(
+    was: Mapping[str, Content], now: Mapping[str, Content], layer: Mapping[str, Content] | None = None, layers: int = 1
+) -> Rebased:
+    """A layer that stands on a base that was ``was`` and is ``now``."""
+    old = {OLD: node("debian", was), LAYER: node("lab", layer or {"opt/lab": b"lab"}, OLD, layers=layers)}
+    return rebase(old, LAYER, {NEW: node("debian", now)}, NEW)
+
+
+def refused(was: Mapping[str, Content], now: Mapping[str, Content], layer: Mapping[str, Content] | None = None) -> str:
+    return "; ".join(map(str, moved(was, now, layer).assembled.conflicts))
+
+
+def cache(*names: str) -> bytes:
+    libraries = [Library(name=name, path=f"/lib/{name}", flags=1, version=0, hwcap="0") for name in names]
+    return render_cache(libraries, b"")
+
+
+def link(target: str) -> Entry:
+    return Entry(kind=Kind.LINK, content=target)
+
+
+def release(number: int) -> dict[str, Content]:
+    return {"usr/lib/os-release": f'NAME="Debian"\nVERSION_ID="{number}"\n'.encode()}
+
+
+def test_what_the_new_base_has_and_what_the_layer_has_changed_are_both_there() -> None:
+    found = moved(
+        {"etc/shells": b"/bin/sh\n", "v": b"1"},
+        {"etc/shells": b"/bin/sh\n/bin/new\n", "v": b"2"},
+        {"etc/shells": b"/bin/sh\n/bin/lab\n", "opt/lab": b"lab"},
+    )
+    assert found.assembled.conflicts == ()
+    assert found.assembled.nodes == (NEW, LAYER)
+    assert found.assembled.index.contents["etc/shells"] == b"/bin/sh\n/bin/lab\n/bin/new\n"
+    assert found.assembled.index.entries["v"] == file_entry(b"2")
+    assert set(found.assembled.written) == {"etc/shells"}
+    own = moved_index(found, LAYER)
+    assert own.entries.keys() == {"etc/shells", "opt/lab"}
+    assert own.contents["etc/shells"] == b"/bin/sh\n/bin/lab\n/bin/new\n"
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        (release(12), release(13), "the release is 13, and was 12"),
+        ({"etc/ld.so.cache": cache("libx.so.1", "liby.so.1")}, {"etc/ld.so.cache": cache("liby.so.1")}, "no libx.so.1"),
+        ({"etc/passwd": b"man:x:6:12::/:/x\n"}, {"etc/passwd": b"man:x:7:12::/:/x\n"}, "man has the id 7, and had 6"),
+        ({"etc/group": b"man:x:12:\n"}, {"etc/group": b"man:x:13:\n"}, "the group man has the id 13, and had 12"),
+        ({"usr/bin/python3": link("python3.11")}, {"usr/bin/python3": link("python3.13")}, "is python3.13, and was"),
+        ({"usr/bin/python3": link("python3.11")}, {}, "is gone, and was python3.11"),
+    ],
+)
+def test_what_a_layer_may_rely_on(was: Mapping[str, Content], now: Mapping[str, Content], said: str) -> None:
+    assert said in refused(was, now)
+    assert refused(was, was) == ""
+
+
+def test_another_machine() -> None:
+    old = {OLD: node("debian", {}), LAYER: node("lab", {"opt/lab": b""}, OLD)}
+    other = replace(node("debian", {}), machine={"architecture": "arm64", "os": "linux"})
+    (conflict,) = rebase(old, LAYER, {NEW: other}, NEW).assembled.conflicts
+    assert "arm64" in conflict.what
+
+
+def test_packages_in_lock_step_with_the_base() -> None:
+    def status(base: str, *more: str) -> bytes:
+        stanzas = (f"Package: perl-base\nStatus: install ok installed\nVersion: {base}\nArchitecture: amd64\n", *more)
+        return "\n".join(stanzas).encode()
+
+    perl = (
+        "Package: perl\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\nPre-Depends: perl-base (= 1)\n"
+    )
+    said = refused({STATUS: status("1")}, {STATUS: status("2")}, {STATUS: status("1", perl)})
+    assert "perl's Pre-Depends: perl-base (= 1)" in said
+    loose = perl.replace("(= 1)", "(>= 1)")
+    assert refused({STATUS: status("1")}, {STATUS: status("2")}, {STATUS: status("1", loose)}) == ""
+
+
+def test_a_file_that_the_layer_has_changed_and_the_new_base_too() -> None:
+    assert "/etc/x has different contents" in refused({"etc/x": b"1"}, {"etc/x": b"2"}, {"etc/x": b"3"})
+
+
+def test_after_many_moves_a_build_makes_one_of_all() -> None:
+    assert moved({}, {"v": b"2"}, layers=MOST_LAYERS - 1).assembled.conflicts == ()
+    (conflict,) = moved({}, {"v": b"2"}, layers=MOST_LAYERS).assembled.conflicts
+    assert str(MOST_LAYERS) in conflict.what
+
+
+def test_a_folder_that_the_base_has_made_anew_is_not_made_anew_by_the_layer() -> None:
+    base: dict[str, Content] = {"d": Entry(kind=Kind.DIRECTORY, mode=0o755, content=OPAQUE), "d/base": b"1"}
+    found = moved(base, {**base, "d/base": b"2"}, {"d": FOLDER, "d/lab": b""})
+    assert found.assembled.conflicts == ()
+    assert moved_index(found, LAYER).entries["d"] == FOLDER
