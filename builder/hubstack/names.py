@@ -51,6 +51,10 @@ class Names:
         """What a node changes in the file tree, for merging."""
         return self.build.with_tag(f"index-{fingerprint}")
 
+    def certificate(self, key: str) -> ImageRef:
+        """What came out when two nodes were merged and built on each other, by a :class:`~hubstack.certificate.Pair`'s key."""
+        return self.build.with_tag(f"pair-{key}")
+
     def last(self, node: str) -> ImageRef:
         """The newest record of a node: moves, is trusted by nothing, and serves reasons and estimates alone."""
         return self.build.with_tag(f"last-{node[-123:]}")  # a tag has at most 128 characters

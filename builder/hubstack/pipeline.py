@@ -42,6 +42,9 @@ class Inputs:
     identities: Mapping[str, Identity]
     offered: frozenset[str]  # nodes that people can choose: the hub test is for them
     blocked: Mapping[str, str]  # node id → why it can't be built
+    tried: frozenset[str] = (
+        frozenset()
+    )  # nodes whose images are to pass the tests of all their layers, though nobody chooses them
     warnings: tuple[Problem, ...] = ()
 
     def layers(self, node: str) -> list[Layer]:
@@ -49,10 +52,10 @@ class Inputs:
         return [self.project.layers[self.graph.nodes[one].layer] for one in self.graph.lineage[node]]
 
     def tested_layers(self, node: str) -> list[Layer]:
-        """The layers whose tests a node's image has to pass, lowest first: all where people can choose it, else its own."""
+        """The layers whose tests a node's image has to pass, lowest first: all where people can choose it or it is tried, else its own."""
         layers = self.layers(node)
         own = [] if self.graph.nodes[node].is_merge else layers[-1:]
-        return layers if node in self.offered else own
+        return layers if node in self.offered | self.tried else own
 
     @cached_property
     def tests(self) -> Mapping[str, str]:

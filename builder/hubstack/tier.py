@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hubstack.certificate.pair import merges_below
 from hubstack.model import Image, Method, Node
 from hubstack.pipeline import Inputs
 from hubstack.plan import Plan
@@ -30,7 +31,7 @@ def judge(
 ) -> dict[str, Judgement]:
     """By STACK/VARIANT. What is merged already is remembered; what isn't is a merge as far as anybody knows."""
     nodes = {image.variant.id: inputs.graph.nodes[image.node] for image in plan.images}
-    merges = [inputs.fingerprint(one) for node in nodes.values() for one in _merges(inputs, node)]
+    merges = [inputs.fingerprint(one.id) for node in nodes.values() for one in merges_below(inputs.graph, node.id)]
     records = recorded(dict.fromkeys(merges)) if merges else {}
     return {image.variant.id: _judgement(inputs, image, records) for image in plan.images}
 
@@ -42,7 +43,7 @@ def _judgement(inputs: Inputs, image: Image, records: Mapping[Fingerprint, Recor
         return Judgement(tier=Tier.BUILD, why="its layers are a chain")
     if after := next(_stacked(inputs, node), ""):
         return Judgement(tier=Tier.BUILD, why=after)
-    merges = [*_merges(inputs, node)]
+    merges = [one.id for one in merges_below(inputs.graph, node.id)]
     known = [records.get(inputs.fingerprint(one)) for one in merges]
     if settled := [line for record in known if record is not None for line in record.settled]:
         return Judgement(tier=Tier.SETTLE, why="; ".join(dict.fromkeys(settled)))
@@ -50,17 +51,6 @@ def _judgement(inputs: Inputs, image: Image, records: Mapping[Fingerprint, Recor
         return Judgement(tier=Tier.MERGE, why="not merged yet: whether anything is to be settled shows then")
     what = "nothing in one layer is about another" if merges else "each layer stands on the one below"
     return Judgement(tier=Tier.MERGE, why=what)
-
-
-def _merges(inputs: Inputs, node: Node) -> Iterator[str]:
-    waiting, seen = [node.id], {node.id}
-    while waiting:
-        one = inputs.graph.nodes[waiting.pop()]
-        if one.is_merge:
-            yield one.id
-        new = [parent for parent in one.parents if parent not in seen]
-        seen.update(new)
-        waiting += new
 
 
 def _stacked(inputs: Inputs, node: Node) -> Iterator[str]:

@@ -46,6 +46,8 @@ UPDATE = "docs/commands.md: `hubstack update`"
 EMPTY_FOLDER = {UPSTREAM}  # where a story begins with nothing; all others begin with the example's tree
 
 BEFORE: Mapping[str, list[str]] = {  # what a story takes for granted
+    "docs/merge.md: Certificates": ["hubstack build --push"],
+    "docs/commands.md: `hubstack certify`": ["hubstack build --push"],
     "README.md: Add a stack": ["hubstack new layer tools --requires git --apt tmux"],
     "docs/commands.md: `hubstack test`": ["hubstack build minimal layer:octave"],
     "docs/commands.md: `hubstack profiles`": ["hubstack build --push minimal scipy datascience"],
@@ -75,6 +77,7 @@ ELSEWHERE = {  # commands that no test here runs, and why
     "hubstack profiles demo --diff -": "waits for a ConfigMap on its standard input; tests/unit/test_cli_profiles.py gives it one",
     "hubstack profiles --promote staging prod": "the example has one hub; tests/unit/test_cli_profiles.py has both",
     'hubstack matrix --format github >>"$GITHUB_OUTPUT"': "a workflow's: tests/engine/test_runners.py runs it",
+    "hubstack certify datascience": "takes what is really in images: tests/engine/test_certify.py has some",
     **dict.fromkeys(
         ("hubstack compose scipy r", "hubstack compose scipy r --push"),
         "takes what is really in images: tests/engine/test_compose.py has some",

@@ -38,6 +38,7 @@ def held(
     parts: tuple[Digest, ...] = (),
     configs: tuple[Digest, ...] = (),
     of: tuple[Fingerprint, ...] = (),
+    certified: tuple[Digest, ...] = (),
 ) -> Held:
     repository = NESTED.prefix.child(where)
     return Held(
@@ -47,6 +48,7 @@ def held(
         parts=parts,
         configs=configs,
         fingerprints=of,
+        certified=certified,
     )
 
 
@@ -76,6 +78,8 @@ def reasons(things: list[Held], needs: Needs) -> list[str]:
         ("build", f"ok-{FP[0]}-{'a' * 32}", Kind.TESTED),
         ("build", f"ok-{FP[0]}-{'a' * 16}", Kind.OTHER),
         ("build", f"info-{FP[0]}", Kind.RECORD),
+        ("build", f"pair-{'a' * 64}", Kind.CERTIFICATE),
+        ("scipy", f"pair-{'a' * 64}", Kind.OTHER),
         ("build", "last-scipy-0123abcd", Kind.LAST),
         ("build", "something-0123456789ab", Kind.OTHER),
         ("build", "prune-marks", Kind.OTHER),
@@ -147,6 +151,13 @@ def test_attestations_go_with_what_they_are_about() -> None:
     signatures = [held("scipy", f"s{one}", f"sha256-{digest(one).hex}.sig") for one in ("a", "b", "gone")]
     things = [image(0, "a"), image(1, "b"), *signatures]
     assert reasons(things, Needs(fingerprints=frozenset(FP[:1]))) == [TREE, "", BELONGS, "", ""]
+
+
+def test_a_certificate_goes_with_either_of_the_images_that_it_is_about() -> None:
+    things = [node(1, "a"), node(2, "b"), held("build", "c", f"pair-{'c' * 64}", certified=(digest("a"), digest("b")))]
+    assert reasons(things, Needs(fingerprints=frozenset(FP[1:3]))) == [TREE, TREE, BELONGS]
+    assert reasons(things, Needs(fingerprints=frozenset(FP[1:2]))) == [TREE, "", ""]
+    assert reasons([held("build", "d", f"pair-{'d' * 64}")], Needs()) == [""]  # it can't be read
 
 
 def test_an_image_that_is_not_what_its_name_says_stays() -> None:

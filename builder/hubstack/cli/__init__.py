@@ -39,6 +39,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {  # what `hubstack --help` says of 
         "run": "JupyterLab, or a command, in an image.",
         "repo": "An image of a repository, on top of a stack.",
         "compose": "An image of any layers, put together instead of built.",
+        "certify": "Whether merged layers are what builds make, pair by pair.",
         "rebase": "Newer bases below what stands on them, built only where it must be.",
     },
     "Publish": {

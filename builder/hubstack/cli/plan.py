@@ -23,6 +23,7 @@ from hubstack.errors import RegistryDenied, RegistryUnreachable
 from hubstack.plan import Action, Plan, plan_json
 
 if TYPE_CHECKING:
+    from hubstack.certificate.standing import Standing
     from hubstack.names import Names
     from hubstack.record import Record
     from hubstack.reference import Fingerprint
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
 def command(
     invocation: Invocation, select: tuple[str, ...], since: str | None, as_json: bool, offline: bool, everything: bool
 ) -> None:
+    from functools import partial
+
+    from hubstack.certificate.examination import read_certificates
+    from hubstack.certificate.standing import standings
     from hubstack.publish import Remote
     from hubstack.tier import Tier, judge
 
@@ -59,17 +64,21 @@ def command(
             raise
         click.echo(f"warning: {invocation.names.build} can't be read: what is there is not known\n  {fault}", err=True)
         plan, offline = inputs.plan(None), True
-    judged = judge(inputs, plan, known.recorded if known is not None and not offline else _nothing)
+    asked = known if not offline else None
+    judged = judge(inputs, plan, asked.recorded if asked is not None else _nothing)
+    standing = standings(inputs, plan, asked, partial(read_certificates, asked)) if asked is not None else {}
     if as_json:
         value = plan_json(plan, invocation.names)
         for image in value["images"]:
-            judgement = judged[f"{image['stack']}/{image['variant']}"]
-            image |= {"tier": judgement.tier, "why": judgement.why}
+            variant = f"{image['stack']}/{image['variant']}"
+            image |= {"tier": judged[variant].tier, "why": judged[variant].why}
+            if variant in standing:
+                image["certificates"] = standing[variant].as_json()
         echo_json(value)
         return
     show_plan(plan, everything=everything or offline)
     if any(one.tier is not Tier.BUILD for one in judged.values()):
-        show_tiers(judged)
+        show_tiers(judged, standing)
 
 
 def show_planned(plan: Plan, names: Names, *, as_json: bool) -> None:
@@ -84,11 +93,11 @@ def _nothing(_: object) -> Mapping[Fingerprint, Record]:
     return {}
 
 
-def show_tiers(judged: Mapping[str, Judgement]) -> None:
-    """How the layers of each image are put together."""
+def show_tiers(judged: Mapping[str, Judgement], standing: Mapping[str, Standing]) -> None:
+    """How the layers of each image are put together, and whether that was compared with a chain."""
     click.echo("")
     for variant, one in judged.items():
-        click.echo(f"{one.tier:<8} {variant}  {one.why}")
+        click.echo(f"{one.tier:<8} {variant}  {'; '.join((one.why, *map(str, filter(None, [standing.get(variant)]))))}")
 
 
 COLOURS = {Action.BUILD: "green", Action.TEST: "cyan", Action.BLOCKED: "red"}

@@ -82,6 +82,13 @@ class Assembly:
         )
         return self.found[tops[0]] if len(tops) == 1 else self._merge([self.found[top] for top in tops], manner)
 
+    def stack(self, below: Node, nodes: Iterable[Node]) -> Node:
+        """The layers of ``nodes``, each built on the one before, the first on ``below``."""
+        for node in nodes:
+            copied = {layer: self.found[source] for layer, source in node.copies.items()}
+            below = self._node(node.layer, below, node.values, node.platform, copied)
+        return below
+
     def _lower(self, name: str, tops: Mapping[str, Node]) -> Node | None:
         """What a layer with one requirement stands on by itself, known already: so a long line of layers stays linear."""
         layer, shelf = self._project.layers[name], self._chains.shelf
@@ -245,12 +252,29 @@ def chain_alone(chains: Chains, layer: str, bases: tuple[str, ...]) -> Chain | s
     return whys[0] if whys else "hubstack.yaml doesn't say on which base (`base: NAME`)"
 
 
-def joined(graph: Graph, project: Project, nodes: Sequence[str]) -> tuple[Graph, str]:
+def joined(
+    graph: Graph, project: Project, nodes: Sequence[str], resolve: tuple[Preference, ...] = ()
+) -> tuple[Graph, str]:
     """The graph with what has all of ``nodes`` in it, and that node's id: for images that no stack has."""
+    assembly = _begun(graph, project)
+    manner = replace(Manner.of(project), resolve=resolve)
+    top = assembly.join([graph.nodes[node] for node in nodes], manner).id
+    return replace(graph, nodes=assembly.found), top
+
+
+def stacked(graph: Graph, project: Project, lower: str, upper: str) -> tuple[Graph, str]:
+    """The graph with all layers that ``upper`` has and ``lower`` hasn't built on ``lower``, one on the other; and the topmost."""
+    assembly = _begun(graph, project)
+    there = {graph.nodes[one].layer for one in graph.lineage[lower]}
+    further = [node for one in graph.lineage[upper] if (node := graph.nodes[one]).layer not in there]
+    top = assembly.stack(graph.nodes[lower], further).id
+    return replace(graph, nodes=assembly.found), top
+
+
+def _begun(graph: Graph, project: Project) -> Assembly:
     assembly = Assembly(project, Chains(Shelf.of(project)))
     assembly.found |= graph.nodes
-    top = assembly.join([graph.nodes[node] for node in nodes], Manner.of(project)).id
-    return replace(graph, nodes=assembly.found), top
+    return assembly
 
 
 def _alone(chains: Chains, layer: str, bases: tuple[str, ...]) -> tuple[Chain, Mapping[str, Value]] | str:

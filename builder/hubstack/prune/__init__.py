@@ -156,6 +156,7 @@ def describe(held: Held) -> str:
         Kind.TESTED: "node",
         Kind.RECORD: "record",
         Kind.LAST: "record",
+        Kind.CERTIFICATE: "certificate",
         Kind.ATTACHED: "attestation",
     }
     return next(word for kind, word in words.items() if kind in kinds)

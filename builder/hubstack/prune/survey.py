@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 
+from hubstack.certificate.examination import read_certificate
 from hubstack.errors import RegistryError
 from hubstack.model import Layout
 from hubstack.names import FINGERPRINT_LABEL, Names, joint
@@ -22,6 +23,7 @@ class Kind(Enum):
     NODE = re.compile(r"fp-([0-9a-f]{64})")
     TESTED = re.compile(r"ok-([0-9a-f]{64})-[0-9a-f]{32}")
     RECORD = re.compile(r"(?:info|index)-([0-9a-f]{64})")
+    CERTIFICATE = re.compile(r"pair-([0-9a-f]{64})")
     LAST = re.compile(r"last-(.+)")
     ATTACHED = re.compile(r"sha256-([0-9a-f]{64})(?:\..+)?")  # cosign's names, and the referrers tag schema
     PUBLISHED = re.compile(r".+-([0-9a-f]{12})")
@@ -29,7 +31,7 @@ class Kind(Enum):
 
 
 _OF_A_REPOSITORY = "repository-"  # where one repository holds all: made by `hubstack repo`, and none of the tree's
-_OF_NODES = (Kind.NODE, Kind.TESTED, Kind.RECORD, Kind.LAST)
+_OF_NODES = (Kind.NODE, Kind.TESTED, Kind.RECORD, Kind.CERTIFICATE, Kind.LAST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class Held:
     parts: tuple[Digest, ...] = ()
     configs: tuple[Digest, ...] = ()
     fingerprints: tuple[Fingerprint, ...] = ()
+    certified: tuple[Digest, ...] = ()  # of a certificate: the two images that it is about
 
     @property
     def stated(self) -> frozenset[str]:
@@ -96,6 +99,9 @@ def take(registry: Registry, names: Names, where: Sequence[ImageRef]) -> tuple[H
 
 
 def _look(registry: Registry, repository: ImageRef, digest: Digest, tags: tuple[Tag, ...]) -> Held:
+    if tags[0].kind is Kind.CERTIFICATE:
+        found = read_certificate(registry, repository.with_tag(tags[0].name))
+        return Held(repository=repository, digest=digest, tags=tags, certified=found.digests if found else ())
     if not {Kind.PUBLISHED, Kind.OTHER} & {tag.kind for tag in tags}:
         return Held(repository=repository, digest=digest, tags=tags)
     manifest = registry.manifest(repository.with_digest(digest))

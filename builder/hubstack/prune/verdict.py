@@ -60,14 +60,16 @@ class _Keeping:
             case Kind.OTHER:
                 return UNKNOWN
             case Kind.ATTACHED:
-                return BELONGS if f"sha256:{tag.about}" in self.digests else ""
+                belongs = f"sha256:{tag.about}" in self.digests
+            case Kind.CERTIFICATE:
+                belongs = bool(one.certified) and self.digests.issuperset(one.certified)
             case Kind.PUBLISHED:
                 return TREE if one.fingerprints and self.needs.fingerprints.issuperset(one.fingerprints) else ""
-            case Kind.NODE | Kind.TESTED | Kind.RECORD:
-                belongs = BELONGS if tag.about in self.fingerprints else ""
-                return TREE if tag.about in self.needs.fingerprints else belongs
-            case Kind.LAST:
-                return ""
+            case Kind.NODE | Kind.TESTED | Kind.RECORD if tag.about in self.needs.fingerprints:
+                return TREE
+            case _:
+                belongs = tag.about in self.fingerprints and tag.kind is not Kind.LAST
+        return BELONGS if belongs else ""
 
 
 def judge(held: Sequence[Held], needs: Needs) -> Verdict:

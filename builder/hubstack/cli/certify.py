@@ -1,0 +1,118 @@
+"""``hubstack certify``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from hubstack.cli.invocation import SELECT_HELP, Invocation, echo_json, examples, json_option, select_argument
+from hubstack.errors import UsageError
+
+if TYPE_CHECKING:
+    from hubstack.certificate import Certificate, Pair
+    from hubstack.pipeline import Inputs
+    from hubstack.publish import Remote
+
+
+@click.command(
+    "certify",
+    help="Whether layers that are merged are what builds of one on the other make, pair by pair.\n\nFor each two layers that "
+    "some merge puts together, their merge is compared with a chain in either order: every file, database and field of the "
+    "config. The layers' tests run in it. What comes out is kept in the registry and shown by `hubstack plan`: it is done "
+    "once for each pair of images, and every combination of layers profits. Each pair takes the builds of its two chains, "
+    f"which are not pushed. Exit code 1 where any differ.\n\n{SELECT_HELP}",
+    epilog=examples(
+        "hubstack certify --dry-run      which pairs there are, and which are certified",
+        "hubstack certify datascience    those in the images of a stack; what is known already is not built again",
+    ),
+)
+@select_argument()
+@click.option("--dry-run", is_flag=True, help="Name the pairs, and what is known of them; build nothing.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 64), default=min(8, 2 * (os.cpu_count() or 1)), help="Nodes at work at once."
+)
+@json_option
+@click.pass_obj
+def command(invocation: Invocation, select: tuple[str, ...], dry_run: bool, jobs: int, as_json: bool) -> int:
+    from hubstack.certificate.examination import read_certificates
+    from hubstack.pipeline import prepare
+    from hubstack.publish import Remote
+
+    inputs = prepare(invocation.project, invocation.lock, select).on(invocation.platform)
+    remote = Remote(registry=invocation.connect(publish=not dry_run), names=invocation.names)
+    pairs = _pairs(inputs, remote)
+    found = dict(read_certificates(remote, pairs))
+    todo = [pair for pair in pairs if pair.key not in found]
+    failed: list[Pair] = []
+    for number, pair in enumerate([] if dry_run else todo, 1):
+        click.echo(f"pair {number} of {len(todo)}: {pair.label}", err=True)
+        if (one := _certified(invocation, inputs, remote, pair, jobs)) is None:
+            failed.append(pair)
+        else:
+            found[pair.key] = one
+    _show(pairs, found, failed, as_json=as_json)
+    return 1 if failed or any(not one.is_good for one in found.values()) else 0
+
+
+def _pairs(inputs: Inputs, remote: Remote) -> Sequence[Pair]:
+    """Each once. Raises UsageError where one can't be known yet."""
+    from hubstack.certificate.pair import pairs_of
+
+    pairs = pairs_of(inputs, remote, inputs.selection.nodes)
+    if missing := sorted({node for nodes, pair in pairs.items() if pair is None for node in nodes}):
+        raise UsageError(
+            f"not all are built and pushed yet: {', '.join(missing)}", hint="First: hubstack build --push."
+        )
+    return [*{pair.key: pair for pair in pairs.values() if pair is not None}.values()]
+
+
+def _certified(invocation: Invocation, inputs: Inputs, remote: Remote, pair: Pair, jobs: int) -> Certificate | None:
+    """Kept in the registry; None where something could not be built, or didn't pass its tests."""
+    from hubstack.certificate.examination import examine, write_certificate
+    from hubstack.certificate.pair import stage
+    from hubstack.cli.build import build, make_shelf
+
+    staged = stage(inputs, invocation.lock, pair)
+    try:
+        if not build(invocation, staged.inputs, push=False, jobs=jobs, rebase=False):
+            return None
+        with invocation.store.lock():
+            found = examine(make_shelf(invocation, staged.inputs, remote.registry, push=False), staged, pair)
+    finally:
+        _forget(invocation, inputs)
+    write_certificate(remote, pair, found)
+    return found
+
+
+def _forget(invocation: Invocation, inputs: Inputs) -> None:
+    """What was built to be compared only."""
+    with invocation.store.lock():
+        invocation.store.prune((one.fingerprint for one in inputs.identities.values()), inputs.graph.nodes)
+
+
+def _show(pairs: Sequence[Pair], found: Mapping[str, Certificate], failed: Sequence[Pair], *, as_json: bool) -> None:
+    from hubstack.certificate import certificate_json
+
+    if as_json:
+        rows = [{"layers": pair.label, "digests": list(pair.digests), "failed": pair in failed} for pair in pairs]
+        known = [certificate_json(found[pair.key]) if pair.key in found else None for pair in pairs]
+        echo_json([row | {"certificate": one} for row, one in zip(rows, known, strict=True)])
+        return
+    for pair in pairs:
+        click.echo(_line(found.get(pair.key), pair, failed))
+        for difference in found[pair.key].differences if pair.key in found else ():
+            click.echo(f"    {difference}")
+    good = sum(one.is_good for one in found.values())
+    click.echo(f"{len(pairs)} pairs: {good} certified, {len(found) - good} differ, {len(pairs) - len(found)} not known")
+
+
+def _line(one: Certificate | None, pair: Pair, failed: Sequence[Pair]) -> str:
+    if one is None:
+        return f"{'failed' if pair in failed else 'unknown':<9} {pair.label}"
+    word = "certified" if one.is_good else "differs"
+    settled = f", settled ({len(one.settled)})" if one.settled else ""
+    only = f"; only merged it has {', '.join(one.only)}" if one.only else ""
+    return f"{word:<9} {pair.label}  {one.paths:,} paths, {one.tests} tests{settled}{only}"

@@ -1,0 +1,258 @@
+"""Whether a merge is what builds make: the comparison of trees, which pairs there are, and what is said of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hubstack.certificate import Certificate, Pair, certificate_json, parse_certificate
+from hubstack.certificate.comparison import Tree, compare
+from hubstack.certificate.examination import read_certificates, write_certificate
+from hubstack.certificate.pair import pairs_of
+from hubstack.certificate.standing import Standing, standings
+from hubstack.graph import resolve
+from hubstack.graph.assembly import joined, stacked
+from hubstack.merge.entry import Entry, Index, Kind, file_entry
+from hubstack.model import Preference
+from hubstack.names import FINGERPRINT_LABEL
+from hubstack.prune.survey import take
+from hubstack.publish import Remote
+from hubstack.reference import Digest
+
+from tests.fakes.registry import FakeRegistry
+from tests.family import MERGED
+from tests.site import Site
+from tests.tree import tree
+
+FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)
+STATUS = "var/lib/dpkg/status"
+HELLO = "Package: hello\nStatus: install ok installed\nArchitecture: amd64\nVersion: 2.10-3\n"
+VIM = "Package: vim\nStatus: install ok installed\nArchitecture: amd64\nVersion: 9.1\n"
+
+
+def image(
+    files: Mapping[str, str], config: Mapping[str, Any] = {}, *, without: str = "", entries: Mapping[str, Entry] = {}
+) -> Tree:
+    """``without`` is a file of which nobody keeps the content."""
+    contents = {path: text.encode() for path, text in files.items()}
+    everything = {"opt": FOLDER, **{path: file_entry(one) for path, one in contents.items()}, **entries}
+    kept = {path: one for path, one in contents.items() if path != without}
+    return Tree(index=Index(entries=everything, contents=kept), config=config)
+
+
+def differences(merged: Tree, *chains: Tree) -> list[str]:
+    return list(compare(merged, chains).differences)
+
+
+# --- trees -----------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_like_either_chain_is_no_difference() -> None:
+    one, other = image({"opt/x": "1", "opt/y": "1"}), image({"opt/x": "2", "opt/y": "2"})
+    assert differences(one, one, other) == differences(other, one, other) == []
+    assert differences(image({"opt/x": "1", "opt/y": "2"}), one, other) == []  # path by path
+    assert compare(one, [one, other]).paths == 3
+
+
+@pytest.mark.parametrize(
+    ("merged", "said"),
+    [
+        (image({}), "/opt/x is missing, and a file (0644 0:0, 1 bytes, 6b86b273ff34) in a chain"),
+        (image({"opt/x": "2"}), "/opt/x is a file (0644 0:0, 1 bytes, d4735e3a265e), and a file"),
+        (image({}, entries={"opt/x": Entry(kind=Kind.LINK, mode=0o777, content="y")}), "/opt/x is a link to y, and"),
+        (image({}, entries={"opt/x": FOLDER}), "/opt/x is a directory (0755 0:0), and"),
+        (image({}, entries={"opt/x": file_entry(b"1", mode=0o4755)}), "/opt/x is a file (4755 0:0"),
+        (image({}, entries={"opt/x": file_entry(b"1", gid=7)}), "/opt/x is a file (0644 0:7"),
+        (
+            image({"opt/x": "1", "opt/z": ""}),
+            "/opt/z is a file (0644 0:0, 0 bytes, e3b0c44298fc), and missing in a chain",
+        ),
+    ],
+)
+def test_what_is_like_no_chain_is_named(merged: Tree, said: str) -> None:
+    (found,) = differences(merged, image({"opt/x": "1"}), image({"opt/x": "1"}))
+    assert found.startswith(said)
+
+
+def test_noise_is_no_difference_and_a_folder_made_anew_is_a_folder() -> None:
+    anew = FOLDER._replace(content="opaque")
+    assert differences(image({"var/log/x": "1"}, entries={"opt": anew}), image({"var/log/x": "2"})) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "one", "other"),
+    [
+        (STATUS, f"{HELLO}\n{VIM}", f"{VIM}\n{HELLO}"),
+        (
+            "var/lib/apt/extended_states",
+            "Package: a\nAuto-Installed: 1\n\nPackage: b\n",
+            "Package: b\n\nPackage: a\nAuto-Installed: 1\n",
+        ),
+        ("etc/passwd", "root:x:0:0\nhub:x:7:7\n", "hub:x:7:7\nroot:x:0:0\n"),
+        ("etc/group", "hub:x:7:a,b\n", "hub:x:7:b,a\n"),
+        ("var/lib/dpkg/diversions", "/a\n/b\nvim\n/c\n/d\nvim\n", "/c\n/d\nvim\n/a\n/b\nvim\n"),
+        ("etc/shells", "/bin/sh\n/bin/zsh\n/bin/zsh\n", "/bin/zsh\n/bin/sh\n"),
+    ],
+)
+def test_in_a_database_the_order_says_nothing(path: str, one: str, other: str) -> None:
+    assert differences(image({path: one}), image({path: other})) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "one", "other"),
+    [
+        (STATUS, HELLO, f"{HELLO}Conffiles:\n /etc/hello abc\n"),
+        ("etc/passwd", "hub:x:7:7\n", "hub:x:8:7\n"),
+        ("etc/group", "hub:x:7:a\n", "hub:x:7:\n"),
+        ("var/lib/dpkg/diversions", "/a\n/b\nvim\n", "/a\n/b\nemacs\n"),
+        ("etc/motd", "a\nb\n", "b\na\n"),  # no database
+        ("etc/ld.so.cache", "one", "two"),  # can't be read
+    ],
+)
+def test_what_a_database_says_is_compared(path: str, one: str, other: str) -> None:
+    (found,) = differences(image({path: one}), image({path: other}))
+    assert found.startswith(f"/{path} is a file")
+
+
+def test_a_database_whose_content_nobody_has_is_compared_by_its_sum() -> None:
+    one, other = "root:x\nhub:x\n", "hub:x\nroot:x\n"
+    assert differences(image({"etc/passwd": one}, without="etc/passwd"), image({"etc/passwd": other}))
+
+
+def test_packages_that_a_chain_did_not_need_are_named_and_the_rest_is_compared() -> None:
+    """Apt takes the first of several alternatives unless another is there already."""
+    merged = image({STATUS: f"{HELLO}\n{VIM}", "opt/x": "1", "usr/bin/vim": "vim"})
+    found = compare(merged, [image({STATUS: HELLO, "opt/x": "1"}), image({STATUS: HELLO, "opt/x": "1"})])
+    assert (found.differences, found.only) == ((), ("vim",))
+    lost = image({STATUS: f"{HELLO}\n{VIM}", "usr/bin/vim": "vim"})
+    assert differences(lost, image({STATUS: HELLO, "opt/x": "1"}), image({STATUS: HELLO, "opt/x": "1"}))
+
+
+def test_a_package_that_a_chain_has_is_never_missing() -> None:
+    chains = [image({STATUS: f"{HELLO}\n{VIM}"}), image({STATUS: VIM})]
+    assert differences(image({STATUS: HELLO}), *chains) == [
+        "vim is missing, and 9.1 in a chain",
+        "vim is missing, and 9.1 in a chain",
+    ]
+    assert compare(image({STATUS: VIM}), chains).differences == ()  # it is just what one chain has
+
+
+def test_configs_are_compared_field_by_field() -> None:
+    mine = {"User": "1000", "Env": ["PATH=/a:/b", "X=1"], "Labels": {FINGERPRINT_LABEL: "a", "title": "T"}}
+    theirs = {"User": "1000", "Env": ["X=1", "PATH=/b:/a"], "Labels": {FINGERPRINT_LABEL: "b", "title": "T"}}
+    turned = {**theirs, "Env": ["X=1", "PATH=/a:/b"]}
+    assert differences(image({}, mine), image({}, theirs), image({}, turned)) == []
+    (found,) = differences(image({}, mine), image({}, theirs))
+    assert found == "PATH of the config is '/a:/b', and '/b:/a' in a chain"
+
+
+# --- pairs -----------------------------------------------------------------------------------------------------------------
+
+FILES = {
+    "hubstack.yaml": "base: debian\nassembly: merge\n",
+    "base/debian": "",
+    "layers/lab": "",
+    "layers/r": "",
+    "layers/kernel": "requires: [lab, r]",
+    "layers/scipy": "requires: [lab]",
+    "stacks/both.yaml": "base: debian\nlayers: [kernel, scipy]",
+}
+
+
+def test_a_chain_has_what_the_upper_one_has_and_the_lower_one_has_not() -> None:
+    project = tree(FILES)
+    graph = resolve(project)
+    names = {node.layer: node.id for node in graph.nodes.values()}
+    graph, merge = joined(graph, project, [names["kernel"], names["scipy"]])
+    assert graph.nodes[merge].parents == tuple(sorted((names["kernel"], names["scipy"])))
+    for lower, upper, above in (("scipy", "kernel", ["r", "kernel"]), ("kernel", "scipy", ["scipy"])):
+        stack, top = stacked(graph, project, names[lower], names[upper])
+        line = [stack.nodes[one].layer for one in stack.lineage[top]]
+        assert line == [*(graph.nodes[one].layer for one in graph.lineage[names[lower]]), *above]
+        assert len(stack.nodes[top].parents) == 1
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with FakeRegistry() as fake:
+        site = Site.at(tmp_path / "here", fake)
+        yield site
+        site.close()
+
+
+def pairs(site: Site) -> Mapping[tuple[str, str], Pair | None]:
+    inputs = MERGED.inputs("all")
+    return pairs_of(inputs, Remote(registry=site.connect(), names=site.names), inputs.selection.nodes)
+
+
+def test_pairs_are_of_all_merges_below_and_known_by_the_images_they_are_of(site: Site) -> None:
+    assert pairs(site) == {("kernel", "scipy"): None, ("lab", "r"): None}
+    outcomes = site.run(MERGED.inputs())
+    found = pairs(site)
+    pair = found["kernel", "scipy"]
+    assert pair is not None
+    assert dict(zip(pair.nodes, pair.digests, strict=True)) == {
+        one: outcomes[one].digest for one in ("kernel", "scipy")
+    }
+    assert pair.label == "kernel + scipy"
+
+
+DIGESTS = (Digest("sha256:" + "a" * 64), Digest("sha256:" + "b" * 64))
+PAIR = Pair(nodes=("kernel", "scipy"), digests=DIGESTS, label="kernel + scipy")
+
+
+def test_a_verdict_is_about_these_images_and_what_their_merge_is_told() -> None:
+    assert PAIR.key == replace(PAIR, nodes=("other", "names"), label="x").key
+    assert PAIR.key != replace(PAIR, digests=(DIGESTS[0], Digest("sha256:" + "c" * 64))).key
+    told = Preference(path="etc/motd", layer="scipy", reason="it is the older one")
+    assert PAIR.key != replace(PAIR, resolve=(told,)).key
+    assert replace(PAIR, resolve=(told,)).key == replace(PAIR, resolve=(replace(told, reason="another"),)).key
+
+
+# --- certificates ----------------------------------------------------------------------------------------------------------
+
+GOOD = Certificate(
+    layers="kernel + scipy", digests=DIGESTS, settled=("mime has to be told",), paths=7, tests=3, only=("vim",)
+)
+BAD = replace(GOOD, layers="lab + r", differing=60, differences=("/opt/x is missing",))
+
+
+@pytest.mark.parametrize("one", [GOOD, BAD])
+def test_certificates_come_back_as_they_were(one: Certificate) -> None:
+    assert parse_certificate(json.loads(json.dumps(certificate_json(one)))) == one
+
+
+@pytest.mark.parametrize("data", [None, {}, [], {"format": 2}, {**certificate_json(GOOD), "digests": ["x"]}])
+def test_what_is_no_certificate_is_none(data: object) -> None:
+    assert parse_certificate(data) is None
+
+
+def test_an_image_says_how_many_of_its_pairs_are_certified(site: Site) -> None:
+    inputs = MERGED.inputs()
+    site.run(inputs)
+    remote = Remote(registry=site.connect(publish=True), names=site.names)
+    plan = inputs.plan(remote)
+
+    def standing() -> Mapping[str, Standing]:
+        return standings(inputs, plan, remote, lambda some: read_certificates(remote, some))
+
+    assert {variant: str(one) for variant, one in standing().items()} == {"all/default": "0 of 2 pairs certified"}
+    found = pairs(site)
+    (kernel_scipy, lab_r) = (found["kernel", "scipy"], found["lab", "r"])
+    assert kernel_scipy is not None
+    assert lab_r is not None
+    write_certificate(remote, kernel_scipy, GOOD)
+    write_certificate(remote, lab_r, BAD)
+    assert str(standing()["all/default"]) == "1 of 2 pairs certified; lab + r differ from a chain in 60 places"
+    assert standing()["all/default"].as_json() == {"pairs": 2, "certified": 1, "differing": ["lab + r"]}
+
+
+def test_what_the_registry_holds_says_which_images_a_certificate_is_about(site: Site) -> None:
+    registry = site.connect(publish=True)
+    write_certificate(Remote(registry=registry, names=site.names), PAIR, GOOD)
+    (held,) = take(registry, site.names, [site.names.build])
+    assert held.certified == DIGESTS
