@@ -14,13 +14,18 @@ from hubstack.buildx import Job
 from hubstack.cli.build import make_shelf
 from hubstack.errors import EngineError, RegistryError
 from hubstack.event import Line, Phase
+from hubstack.fingerprint import Fact
+from hubstack.merge.assembly import Built
 from hubstack.merge.entry import Index, file_entry
+from hubstack.merge.foresight import foresee
 from hubstack.merge.interest import TRIGGERS
 from hubstack.merge.join import Joiner
+from hubstack.merge.mergers import STATUS
 from hubstack.merge.shelf import Shelf
 from hubstack.model import Node
 from hubstack.pipeline import Inputs
 from hubstack.plan import Action
+from hubstack.reference import Digest
 from hubstack.schedule import Outcome
 from hubstack.store import Store
 
@@ -206,7 +211,10 @@ def test_a_signed_image_on_other_parents_than_the_tags_name_is_refused(site: Sit
 SETTLING = """
 import hashlib, io, sys
 from hubstack.merge.assembly import Built, Workshop
+from hubstack.fingerprint import Fact
+from hubstack.merge.assembly import Built
 from hubstack.merge.entry import Index, file_entry
+from hubstack.merge.foresight import foresee
 from hubstack.merge.interest import TRIGGERS
 from hubstack.merge.join import Joiner
 from hubstack.merge.shelf import Shelf
@@ -293,3 +301,47 @@ def test_a_moved_image_that_fails_its_tests_is_built(site: Site) -> None:
     assert outcomes["scipy"].note == "not rebased: its tests fail then"
     assert outcomes["scipy"].result == "built"
     assert outcomes["lab"].note == "rebased"
+
+
+def status(*stanzas: tuple[str, str, str]) -> bytes:
+    """Of packages with a version and what they depend on."""
+    text = "Package: {}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {}\nDepends: {}\n"
+    return "\n".join(text.format(*one) for one in stanzas).encode()
+
+
+@pytest.mark.parametrize(
+    ("locked", "said"),
+    [
+        ({"perl-base": "5.40-2"}, "not to be moved: perl's Depends: perl-base (= 5.40-1)"),
+        ({"perl-base": "5.40-1", "tzdata": "2026b"}, ""),  # nothing is in lock-step with what is newer
+        ({}, ""),
+    ],
+)
+def test_a_plan_says_which_moves_a_version_in_the_lock_forbids(site: Site, locked: dict[str, str], said: str) -> None:
+    site.run(MERGED.inputs())
+    plan = site.plan(refreshed(MERGED).inputs())
+    facts = tuple(Fact(kind="deb", name=name, value=version) for name, version in locked.items())
+    steps = [
+        replace(one, identity=replace(one.identity, facts=one.identity.facts + facts))
+        if one.node.id == "debian"
+        else one
+        for one in plan.steps
+    ]
+    content = status(("perl-base", "5.40-1", ""), ("tzdata", "2026a", ""), ("perl", "5.40-1", "perl-base (= 5.40-1)"))
+    entries = {STATUS: file_entry(content)}
+    with_perl = Built(
+        name="lab",
+        parents=(),
+        index=Index(entries=entries, contents={STATUS: content}),
+        config={},
+        machine={},
+        layers=(),
+        diff_ids=(),
+        digest=Digest("sha256:" + "a" * 64),
+        below=(),
+    )
+    old = plan.by_node["lab"].moved
+    found = foresee(replace(plan, steps=tuple(steps)), MERGED.graph, {old: with_perl}.get)
+    assert (found.by_node["lab"].moved is None) == bool(said)
+    assert found.by_node["lab"].reason.endswith(said)
+    assert found.by_node["scipy"].moved  # it has no packages of its own

@@ -115,9 +115,10 @@ def command(
     if not push:
         inputs = inputs.on(invocation.platform)
     if dry_run:
-        from hubstack.cli.plan import show_planned
+        from hubstack.cli.plan import foreseen, show_planned
 
-        show_planned(inputs.plan(known(invocation, push=push), rebase=rebase), invocation.names, as_json=as_json)
+        plan = foreseen(invocation, inputs, inputs.plan(known(invocation, push=push), rebase=rebase))
+        show_planned(plan, invocation.names, as_json=as_json)
         return 0
     account = Account(file=summary)
     good = build(

@@ -25,6 +25,7 @@ from hubstack.plan import Action, Plan, plan_json
 if TYPE_CHECKING:
     from hubstack.certificate.standing import Standing
     from hubstack.names import Names
+    from hubstack.pipeline import Inputs
     from hubstack.record import Record
     from hubstack.reference import Fingerprint
     from hubstack.tier import Judgement
@@ -65,6 +66,7 @@ def command(
         click.echo(f"warning: {invocation.names.build} can't be read: what is there is not known\n  {fault}", err=True)
         plan, offline = inputs.plan(None), True
     asked = known if not offline else None
+    plan = foreseen(invocation, inputs, plan)
     judged = judge(inputs, plan, asked.recorded if asked is not None else _nothing)
     standing = standings(inputs, plan, asked, partial(read_certificates, asked)) if asked is not None else {}
     if as_json:
@@ -79,6 +81,17 @@ def command(
     show_plan(plan, everything=everything or offline)
     if any(one.tier is not Tier.BUILD for one in judged.values()):
         show_tiers(judged, standing)
+
+
+def foreseen(invocation: Invocation, inputs: Inputs, plan: Plan) -> Plan:
+    """The plan without moves of which is known already that a build will have to be made instead."""
+    if not any(step.moved for step in plan.steps):
+        return plan
+    from hubstack.cli.build import make_shelf
+    from hubstack.merge.foresight import foresee
+
+    shelf = make_shelf(invocation, inputs, invocation.connect(), push=False)
+    return foresee(plan, inputs.graph, shelf.look)
 
 
 def show_planned(plan: Plan, names: Names, *, as_json: bool) -> None:

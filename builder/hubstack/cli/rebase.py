@@ -34,9 +34,10 @@ def command(invocation: Invocation, select: tuple[str, ...], dry_run: bool, jobs
 
     inputs = prepare(invocation.project, invocation.lock, select)
     if dry_run:
-        from hubstack.cli.plan import show_planned
+        from hubstack.cli.plan import foreseen, show_planned
 
-        show_planned(inputs.plan(known(invocation, push=True), rebase=True), invocation.names, as_json=as_json)
+        plan = foreseen(invocation, inputs, inputs.plan(known(invocation, push=True), rebase=True))
+        show_planned(plan, invocation.names, as_json=as_json)
         return 0
     channels = invocation.project.settings.channels
     good = build(invocation, inputs, push=True, jobs=jobs, channels=channels, rebase=True, as_json=as_json)
