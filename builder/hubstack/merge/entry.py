@@ -10,6 +10,8 @@ from functools import cached_property
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
+from hubstack.merge.stacked import among, pile, shared, stacked
+
 Xattrs: TypeAlias = tuple[tuple[str, str], ...]
 
 
@@ -75,9 +77,19 @@ class Index:
         return found
 
     @cached_property
+    def kept(self) -> Set[str]:
+        """The folders that have an entry and lose nothing by it."""
+        if self.pieces:
+            there, over = set[str]().union(*(piece.kept for piece in self.pieces)), stacked(self.entries).over
+            return there - {path for path in there & over.keys() if hides(over[path])}
+        return {path for path, entry in self.entries.items() if not hides(entry)}
+
+    @cached_property
     def links(self) -> Mapping[str, str]:
         """Symbolic ones → their targets."""
-        return {path: entry.content for path, entry in self.entries.items() if entry.kind is Kind.LINK}
+        there = set[str]().union(*(piece.links for piece in self.pieces)) if self.pieces else self.entries
+        found = ((path, self.entries.get(path, GONE)) for path in there)
+        return {path: entry.content for path, entry in found if entry.kind is Kind.LINK}
 
     @cached_property
     def owners(self) -> Mapping[str, Set[int]]:
@@ -90,21 +102,27 @@ class Index:
     def notable(self) -> Mapping[str, Set[str]]:
         """The paths that end so, of the endings that some check asks for."""
         if self.pieces:
-            there = self.entries.keys()
-            return {end: there & set[str]().union(*(one.notable[end] for one in self.pieces)) for end in _NOTABLE}
+            return {
+                end: among(self.entries, set[str]().union(*(one.notable[end] for one in self.pieces)))
+                for end in _NOTABLE
+            }
         found = [path for path in self.entries if path.endswith(_NOTABLE)]
         return {end: {path for path in found if path.endswith(end)} for end in _NOTABLE}
 
     @cached_property
     def opaque(self) -> Set[str]:
         """The folders that are removed and made anew."""
-        return {
-            path for path, entry in self.entries.items() if entry.kind is Kind.DIRECTORY and entry.content == OPAQUE
-        }
+        there = set[str]().union(*(piece.opaque for piece in self.pieces)) if self.pieces else self.entries
+        return {path for path in there if is_opaque(self.entries.get(path, GONE))}
 
     def inside(self, folder: str) -> Iterator[str]:
-        """What stands below ``folder``."""
-        return (path for path in self.entries if path.startswith(f"{folder}/")) if folder in self.folders else iter(())
+        """What stands below ``folder``; of pieces perhaps more than once."""
+        if folder not in self.folders:
+            return
+        if self.pieces:
+            yield from (path for piece in self.pieces for path in piece.inside(folder) if path in self.entries)
+        else:
+            yield from (path for path in self.entries if path.startswith(f"{folder}/"))
 
 
 def folders(path: str) -> Iterator[str]:
@@ -115,22 +133,24 @@ def folders(path: str) -> Iterator[str]:
 
 def overlay(lower: Index, upper: Index) -> Index:
     """What both say together. A whiteout stays: what is below ``lower`` may have the path."""
-    entries = dict(lower.entries)
+    if not lower.entries:
+        return upper
+    both = shared(lower.entries, upper.entries)
     contents = {path: content for path, content in lower.contents.items() if path not in upper.entries}
-    both = entries.keys() & upper.entries.keys()
-    hidden = {path for path in both if hides(upper.entries[path]) and entries[path].kind is Kind.DIRECTORY}
+    below = lower.entries
+    hidden = {path for path in both - upper.kept if hides(upper.entries[path]) and below[path].kind is Kind.DIRECTORY}
     if hidden:
-        _forget_below(hidden, entries, contents)
-    again = {path: _above(entries[path], upper.entries[path]) for path in both if path in entries}
-    entries |= upper.entries
-    entries |= again
-    return Index(entries=entries, contents=contents | dict(upper.contents))
-
-
-def _above(was: Entry, entry: Entry) -> Entry:
-    """What stands below both may have a folder there, of which nothing is left."""
-    emptied = was.kind is not Kind.DIRECTORY or was.content == OPAQUE
-    return entry._replace(content=OPAQUE) if emptied and entry.kind is Kind.DIRECTORY else entry
+        gone = {path for path in below if not hidden.isdisjoint(folders(path))}
+        below, both = stacked(below).without(gone), both - gone
+        contents = {path: content for path, content in contents.items() if path not in gone}
+    anew = {path: upper.entries[path] for path in both - lower.kept}
+    # what stands below both may have a folder there, of which nothing is left
+    again = {path: entry._replace(content=OPAQUE) for path, entry in anew.items() if entry.kind is Kind.DIRECTORY}
+    return Index(
+        entries=pile(pile(below, upper.entries), again),
+        contents=contents | dict(upper.contents),
+        pieces=(lower, upper, *([Index(entries=again)] if again else [])),
+    )
 
 
 def hides(entry: Entry) -> bool:
@@ -138,7 +158,5 @@ def hides(entry: Entry) -> bool:
     return entry.kind is not Kind.DIRECTORY or entry.content == OPAQUE
 
 
-def _forget_below(hidden: Set[str], entries: dict[str, Entry], contents: dict[str, bytes]) -> None:
-    for path in [path for path in entries if not hidden.isdisjoint(folders(path))]:
-        del entries[path]
-        contents.pop(path, None)
+def is_opaque(entry: Entry) -> bool:
+    return entry.kind is Kind.DIRECTORY and entry.content == OPAQUE

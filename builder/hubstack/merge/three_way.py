@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import combinations
 
 from hubstack.merge.abridged import whole
@@ -20,6 +21,8 @@ from hubstack.merge.mergers import EXTENDED_STATES, STATUS, Clash, Merger, Sides
 from hubstack.merge.mergers.alternative import chosen_by_name, merge_alternatives, parse_group
 from hubstack.merge.mergers.dpkg import merge_extended_states
 from hubstack.merge.noise import is_icon_cache, is_noise
+from hubstack.merge.stacked import Stacked, among, pile
+from hubstack.merge.stacked import shared as both
 
 _FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)  # what a package's first file makes where nobody says otherwise
 
@@ -52,15 +55,20 @@ def merge(base: Index, parts: Sequence[Part]) -> Merged:
 class _Merge:
     base: Index
     parts: Sequence[Part]
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: Stacked[Entry] = field(init=False)  # as the topmost part has them, with what is put ``over`` that
+    over: dict[str, Entry] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     written: dict[str, Entry] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        whole = reduce(pile, (index.entries for index in self._indexes), Stacked[Entry](()))
+        self.over |= whole.over
+        self.entries = Stacked(whole.layers, self.over, whole.gone)
+        for index in self._indexes:
+            self.contents |= index.contents
+
     def result(self) -> Merged:
-        for part in self.parts:
-            self.entries |= part.index.entries
-            self.contents |= part.index.contents
         shared = self._shared()
         groups = {path: changed for path in shared if is_group(path) and len(changed := self._changed(path)) > 1}
         links = {path: self._links(path, changed) for path, changed in groups.items()}
@@ -72,15 +80,15 @@ class _Merge:
         self._merge_extended_states()
         self._drop_icon_caches()
         self.conflicts += [*self._buried(), *self._astray()]
-        return Merged(
-            index=Index(entries=self.entries, contents=self.contents), written=self.written, conflicts=self.conflicts
-        )
+        pieces = (*self._indexes, Index(entries=self.written))
+        index = Index(entries=self.entries, contents=self.contents, pieces=pieces)
+        return Merged(index=index, written=self.written, conflicts=self.conflicts)
 
     def _shared(self) -> dict[str, list[Part]]:
         """The paths of which more than one part says something, by whom."""
         shared: dict[str, list[Part]] = {}
         for one, other in combinations(self.parts, 2):
-            for path in one.index.entries.keys() & other.index.entries.keys() - shared.keys():
+            for path in both(one.index.entries, other.index.entries) - shared.keys():
                 shared[path] = [part for part in self.parts if path in part.index.entries]
         return shared
 
@@ -224,7 +232,7 @@ class _Merge:
         self._put(path, changed[0].index.entries[path], changed[0].index.contents.get(path))
 
     def _put(self, path: str, entry: Entry, content: bytes | None = None) -> None:
-        self.entries[path] = self.written[path] = entry
+        self.over[path] = self.written[path] = entry
         self.contents.pop(path, None)
         if content is not None:
             self.contents[path] = content
@@ -248,7 +256,7 @@ class _Merge:
             for other in self.parts:
                 if other is part:
                     continue
-                for path in sorted(part.index.entries.keys() & other.index.folders):
+                for path in sorted(among(part.index.entries, other.index.folders - part.index.kept)):
                     if hides(part.index.entries[path]) and not is_noise(path) and any(other.index.inside(path)):
                         what = "is a folder in which the one has files, and the other has removed or replaced it"
                         yield Conflict(parts=(other.name, part.name), path=path, what=what, cause=Cause.DATABASE)
@@ -256,7 +264,7 @@ class _Merge:
     def _astray(self) -> Iterator[Conflict]:
         """An entry below what is a link in the base would put a folder in the link's place: /bin gone, say."""
         for part in self.parts:
-            behind = part.index.folders & self.base.links.keys()
+            behind = self.base.links.keys() & part.index.folders
             for path in sorted(part.index.entries) if behind else ():
                 if not behind.isdisjoint(folders(path)):
                     yield Conflict(parts=(part.name,), path=path, what="stands behind a link")
