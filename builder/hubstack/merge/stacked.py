@@ -45,6 +45,9 @@ class Stacked(Mapping[str, V]):
                 if key not in self.over and key not in self.gone:
                     yield key
 
+    def __bool__(self) -> bool:
+        return any(True for _ in self)
+
     def __len__(self) -> int:
         return sum(1 for _ in self)
 

@@ -1,0 +1,92 @@
+"""Entries in columns, as an index keeps them: of the million that there may be, a merge asks for few.
+
+A tuple for each would take half a gigabyte, and the garbage collector as long as reading them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, KeysView, Mapping, Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+from hubstack.merge.entry import OPAQUE, Entry, Index, Kind, Xattrs, folders
+
+Look: TypeAlias = tuple[Kind, int, int, int, Xattrs]
+"""What many entries have in common: kind, mode, uid, gid, xattrs."""
+SHA256 = 32  # bytes
+
+
+class Packed(Mapping[str, Entry]):
+    """``rows`` are the paths with their numbers, files first; ``look`` the number of each one's look; ``sizes`` and ``hashes``
+    those of the files, ``texts`` the contents of all others.
+    """
+
+    def __init__(
+        self,
+        rows: dict[str, int],
+        looks: Sequence[Look],
+        look: array[int],
+        sizes: array[int],
+        hashes: bytes,
+        texts: Sequence[str],
+    ) -> None:
+        if len(rows) != len(look) or len(rows) != len(sizes) + len(texts) or len(hashes) != SHA256 * len(sizes):
+            raise ValueError("columns of different lengths")
+        self.rows, self.looks, self.look, self.sizes, self.hashes, self.texts = rows, looks, look, sizes, hashes, texts
+
+    def __getitem__(self, path: str) -> Entry:
+        row = self.rows[path]
+        kind, mode, uid, gid, xattrs = self.looks[self.look[row]]
+        if row < len(self.sizes):
+            content = self.hashes[row * SHA256 : (row + 1) * SHA256].hex()
+            return Entry(kind, mode, uid, gid, self.sizes[row], content, xattrs)
+        return Entry(kind, mode, uid, gid, 0, self.texts[row - len(self.sizes)], xattrs)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self.rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def keys(self) -> KeysView[str]:
+        """A dictionary's, whose set operations are C's."""
+        return self.rows.keys()
+
+    def others(self) -> Iterator[tuple[str, Kind, str]]:
+        """What is no file: path, kind and content."""
+        there = [*self.rows][len(self.sizes) :]
+        for path, number, text in zip(there, self.look[len(self.sizes) :], self.texts, strict=True):
+            yield path, self.looks[number][0], text
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedIndex(Index):
+    """What :class:`Index` finds out entry by entry, from columns. ``nearest`` are the folders in which anything stands."""
+
+    entries: Packed
+    nearest: Set[str]
+
+    @cached_property
+    def folders(self) -> Set[str]:
+        return (self.nearest | {above for folder in self.nearest for above in folders(folder)}) - {""}
+
+    @cached_property
+    def kept(self) -> Set[str]:
+        return {path for path, kind, text in self.entries.others() if kind is Kind.DIRECTORY and text != OPAQUE}
+
+    @cached_property
+    def links(self) -> Mapping[str, str]:
+        return {path: text for path, kind, text in self.entries.others() if kind is Kind.LINK}
+
+    @cached_property
+    def opaque(self) -> Set[str]:
+        return {path for path, kind, text in self.entries.others() if kind is Kind.DIRECTORY and text == OPAQUE}
+
+    @cached_property
+    def owners(self) -> Mapping[str, Set[int]]:
+        return {"uid": {look[2] for look in self.entries.looks}, "gid": {look[3] for look in self.entries.looks}}
