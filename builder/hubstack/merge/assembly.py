@@ -23,7 +23,7 @@ from hubstack.merge.interest import TRIGGERS, Interest, diverted, interests
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.noise import is_noise
 from hubstack.merge.owner import strangers
-from hubstack.merge.stacked import Stacked, among, pile, shared, stacked
+from hubstack.merge.stacked import Stacked, among, stacked
 from hubstack.merge.three_way import Part, merge
 from hubstack.oci import Descriptor
 from hubstack.reference import Digest, Fingerprint
@@ -196,9 +196,7 @@ class Workshop:
             nodes=left.nodes | right.nodes,
             tree=overlay(base.tree, merged.index),
             config=config,
-            shared=left.shared.union(
-                right.shared, shared(*(part.index.entries for part in parts)), merged.written.keys()
-            ),
+            shared=left.shared.union(right.shared, merged.shared, merged.written),
             conflicts=(*left.conflicts, *right.conflicts, *found),
             interests=(
                 *left.interests,
@@ -270,7 +268,7 @@ _FEW = 8
 
 def _with(state: _State, path: str, index: Index) -> _State:
     """The state with a path as ``index`` has it; its content may be in blobs only."""
-    entries = pile(state.tree.entries, {path: index.entries[path]})
+    entries = stacked(state.tree.entries).but({path: index.entries[path]})
     contents = {one: content for one, content in state.tree.contents.items() if one != path}
     contents |= {path: index.contents[path]} if path in index.contents else {}
     return replace(state, tree=Index(entries=entries, contents=contents), shared=state.shared | {path})

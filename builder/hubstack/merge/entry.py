@@ -52,7 +52,7 @@ OPAQUE = "opaque"
 _NOTABLE = (".pyc", ".dist-info/METADATA", "icon-theme.cache")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Index:
     """What one or several filesystem layers change: path (without a leading slash) → entry, and contents that mergers need.
 
@@ -62,19 +62,20 @@ class Index:
 
     entries: Mapping[str, Entry]
     contents: Mapping[str, bytes] = field(default_factory=dict)
-    pieces: Sequence[Index] = field(default=(), compare=False, repr=False)
+    pieces: Sequence[Index] = field(default=(), repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        """In whatever form each has its entries."""
+        return isinstance(other, Index) and (self.entries, self.contents) == (other.entries, other.contents)
+
+    __hash__ = None  # type: ignore[assignment]
 
     @cached_property
     def folders(self) -> Set[str]:
         """All in which something stands, whether or not they have an entry; of pieces also those in which nothing is left."""
         if self.pieces:
             return set[str]().union(*(piece.folders for piece in self.pieces))
-        found: set[str] = set()
-        nearest = {path.rpartition("/")[0] for path in self.entries}
-        while nearest := nearest - found - {""}:
-            found |= nearest
-            nearest = {path.rpartition("/")[0] for path in nearest}
-        return found
+        return upwards({path.rpartition("/")[0] for path in self.entries})
 
     @cached_property
     def kept(self) -> Set[str]:
@@ -131,6 +132,15 @@ def folders(path: str) -> Iterator[str]:
         yield path
 
 
+def upwards(nearest: Set[str]) -> Set[str]:
+    """These folders and all in which they stand, without the root."""
+    found: set[str] = set()
+    while nearest := nearest - found - {""}:
+        found |= nearest
+        nearest = {path.rpartition("/")[0] for path in nearest}
+    return found
+
+
 def overlay(lower: Index, upper: Index) -> Index:
     """What both say together. A whiteout stays: what is below ``lower`` may have the path."""
     if not lower.entries:
@@ -147,7 +157,7 @@ def overlay(lower: Index, upper: Index) -> Index:
     # what stands below both may have a folder there, of which nothing is left
     again = {path: entry._replace(content=OPAQUE) for path, entry in anew.items() if entry.kind is Kind.DIRECTORY}
     return Index(
-        entries=pile(pile(below, upper.entries), again),
+        entries=pile(below, upper.entries, both).but(again),
         contents=contents | dict(upper.contents),
         pieces=(lower, upper, *([Index(entries=again)] if again else [])),
     )

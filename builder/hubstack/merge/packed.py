@@ -9,9 +9,10 @@ from array import array
 from collections.abc import Iterator, KeysView, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TypeAlias
 
-from hubstack.merge.entry import OPAQUE, Entry, Index, Kind, Xattrs, folders
+from hubstack.merge.entry import OPAQUE, Entry, Index, Kind, Xattrs, upwards
 
 Look: TypeAlias = tuple[Kind, int, int, int, Xattrs]
 """What many entries have in common: kind, mode, uid, gid, xattrs."""
@@ -32,8 +33,6 @@ class Packed(Mapping[str, Entry]):
         hashes: bytes,
         texts: Sequence[str],
     ) -> None:
-        if len(rows) != len(look) or len(rows) != len(sizes) + len(texts) or len(hashes) != SHA256 * len(sizes):
-            raise ValueError("columns of different lengths")
         self.rows, self.looks, self.look, self.sizes, self.hashes, self.texts = rows, looks, look, sizes, hashes, texts
 
     def __getitem__(self, path: str) -> Entry:
@@ -57,14 +56,13 @@ class Packed(Mapping[str, Entry]):
         """A dictionary's, whose set operations are C's."""
         return self.rows.keys()
 
-    def others(self) -> Iterator[tuple[str, Kind, str]]:
-        """What is no file: path, kind and content."""
-        there = [*self.rows][len(self.sizes) :]
-        for path, number, text in zip(there, self.look[len(self.sizes) :], self.texts, strict=True):
-            yield path, self.looks[number][0], text
+    def others(self) -> Iterator[tuple[str, int, str]]:
+        """What is no file: path, number of its look, content."""
+        files = len(self.sizes)
+        return zip(islice(self.rows, files, None), self.look[files:], self.texts, strict=True)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class PackedIndex(Index):
     """What :class:`Index` finds out entry by entry, from columns. ``nearest`` are the folders in which anything stands."""
 
@@ -73,19 +71,24 @@ class PackedIndex(Index):
 
     @cached_property
     def folders(self) -> Set[str]:
-        return (self.nearest | {above for folder in self.nearest for above in folders(folder)}) - {""}
+        return upwards(self.nearest)
 
     @cached_property
     def kept(self) -> Set[str]:
-        return {path for path, kind, text in self.entries.others() if kind is Kind.DIRECTORY and text != OPAQUE}
+        return {path for path, content in self._of(Kind.DIRECTORY) if content != OPAQUE}
 
     @cached_property
     def links(self) -> Mapping[str, str]:
-        return {path: text for path, kind, text in self.entries.others() if kind is Kind.LINK}
+        return dict(self._of(Kind.LINK))
 
     @cached_property
     def opaque(self) -> Set[str]:
-        return {path for path, kind, text in self.entries.others() if kind is Kind.DIRECTORY and text == OPAQUE}
+        return {path for path, content in self._of(Kind.DIRECTORY) if content == OPAQUE}
+
+    def _of(self, kind: Kind) -> Iterator[tuple[str, str]]:
+        """The paths of a kind that is no file's, with their contents."""
+        numbers = {number for number, look in enumerate(self.entries.looks) if look[0] is kind}
+        return ((path, content) for path, number, content in self.entries.others() if number in numbers)
 
     @cached_property
     def owners(self) -> Mapping[str, Set[int]]:

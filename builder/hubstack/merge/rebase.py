@@ -17,7 +17,7 @@ from hubstack.merge.interest import interests
 from hubstack.merge.mergers.ld_so_cache import parse_cache
 from hubstack.merge.mergers.side import text
 from hubstack.merge.noise import is_noise
-from hubstack.merge.stacked import Stacked, among, different, stacked
+from hubstack.merge.stacked import among, different, stacked
 from hubstack.merge.three_way import Part, merge
 from hubstack.reference import Fingerprint
 
@@ -78,10 +78,10 @@ def moved_index(rebased: Rebased, node: Fingerprint) -> Index:
     """What the node says on its new parent: its own paths, and those that the merge has written, as they are now."""
     assembled = rebased.assembled
     own = rebased.built[node].index
-    tree, whole = assembled.index, stacked(own.entries)
+    tree = assembled.index
     now = {path: tree.entries.get(path, GONE) for path in _touched(own, tree, assembled.written)}
     over = {path: entry if path in own.opaque else plain(entry) for path, entry in now.items()}
-    entries = Stacked(whole.layers, {**whole.over, **over}, whole.gone)  # the next move finds what is as it was at once
+    entries = stacked(own.entries).but(over)  # in which the next move sees at once what is as it was
     contents = {path: content for path, content in tree.contents.items() if path in entries}
     return Index(entries=entries, contents=contents, pieces=(own, Index(entries=over)))
 

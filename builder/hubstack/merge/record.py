@@ -116,14 +116,17 @@ def _index(head: dict[str, Any], rest: memoryview) -> PackedIndex:
         head["paths"],
         *head["contents"].values(),
     ]
-    looks, size, hashes, paths, *contents = (
-        rest[start:end] for start, end in pairwise(accumulate(lengths, initial=0))
-    )
+    if sum(lengths) != len(rest):
+        raise ValueError("columns of other lengths than they should have")
+    looks, size, hashes, paths, *contents = (rest[start:end] for start, end in pairwise(accumulate(lengths, initial=0)))
     look.frombytes(looks)
     sizes.frombytes(size)
     groups = str(paths, "utf-8", "surrogateescape").split("\0")
+    rows = dict(zip(_paths(groups), count(), strict=False))
+    if len(rows) != len(look):
+        raise ValueError("not as many paths as it says")
     packed = Packed(
-        rows=dict(zip(_paths(groups), count(), strict=False)),
+        rows=rows,
         looks=[
             (Kind(kind), mode, uid, gid, tuple((name, value) for name, value in xattrs))
             for kind, mode, uid, gid, xattrs in head["looks"]

@@ -33,7 +33,10 @@ class Stacked(Mapping[str, V]):
     @overload
     def get(self, key: str, /, default: V | D) -> V | D: ...
     def get(self, key: str, /, default: V | D | None = None) -> V | D | None:
-        return self[key] if key in self else default
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
     def __contains__(self, key: object) -> bool:
         return key in self.over or (key not in self.gone and any(key in layer for layer in self.layers))
@@ -54,6 +57,9 @@ class Stacked(Mapping[str, V]):
     def __repr__(self) -> str:
         return repr({key: self[key] for key in sorted(self)})
 
+    def but(self, over: Mapping[str, V]) -> Stacked[V]:
+        return Stacked(self.layers, {**self.over, **over}, self.gone)
+
     def without(self, keys: Set[str]) -> Stacked[V]:
         over = {key: value for key, value in self.over.items() if key not in keys}
         return Stacked(self.layers, over, self.gone | keys)
@@ -63,11 +69,11 @@ def stacked(one: Mapping[str, V]) -> Stacked[V]:
     return one if isinstance(one, Stacked) else Stacked((one,))
 
 
-def pile(below: Mapping[str, V], above: Mapping[str, V]) -> Stacked[V]:
-    """What is in both is as ``above`` has it."""
+def pile(below: Mapping[str, V], above: Mapping[str, V], both: Set[str]) -> Stacked[V]:
+    """What ``both`` have, is as ``above`` has it."""
     lower, upper = stacked(below), stacked(above)
     over = {**lower.over, **upper.over}
-    over |= {key: upper[key] for key in shared(lower, upper)}
+    over |= {key: upper[key] for key in both}
     over |= {key: upper[key] for key in lower.gone if key in upper}
     over |= {key: lower[key] for key in upper.gone if key in lower}
     layers = tuple(layer for layer in (*lower.layers, *upper.layers) if layer)

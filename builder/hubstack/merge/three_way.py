@@ -7,10 +7,8 @@ is noise, or is a conflict: never a guess.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import reduce
-from itertools import combinations
 
 from hubstack.merge.abridged import whole
 from hubstack.merge.alternative import Tree, is_group, link_of, links_of, relink, wanted_links
@@ -21,8 +19,7 @@ from hubstack.merge.mergers import EXTENDED_STATES, STATUS, Clash, Merger, Sides
 from hubstack.merge.mergers.alternative import chosen_by_name, merge_alternatives, parse_group
 from hubstack.merge.mergers.dpkg import merge_extended_states
 from hubstack.merge.noise import is_icon_cache, is_noise
-from hubstack.merge.stacked import Stacked, among, pile
-from hubstack.merge.stacked import shared as both
+from hubstack.merge.stacked import Stacked, among, pile, shared
 
 _FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)  # what a package's first file makes where nobody says otherwise
 
@@ -39,9 +36,12 @@ class Part:
 
 @dataclass(kw_only=True)
 class Merged:
-    """``written`` is what the topmost filesystem layer has to say, so that the stacked parts become ``index``."""
+    """``written`` is what the topmost filesystem layer has to say, so that the stacked parts become ``index``. Of the paths
+    that are ``shared`` several parts say something.
+    """
 
     index: Index
+    shared: Set[str]
     written: Mapping[str, Entry]
     conflicts: Sequence[Conflict]
 
@@ -57,24 +57,27 @@ class _Merge:
     parts: Sequence[Part]
     entries: Stacked[Entry] = field(init=False)  # as the topmost part has them, with what is put ``over`` that
     over: dict[str, Entry] = field(default_factory=dict)
+    shared: set[str] = field(default_factory=set)  # paths of which more than one part says something
     contents: dict[str, bytes] = field(default_factory=dict)
     written: dict[str, Entry] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        whole = reduce(pile, (index.entries for index in self._indexes), Stacked[Entry](()))
+        whole = Stacked[Entry](())
+        for index in self._indexes:
+            both = shared(whole, index.entries)
+            whole = pile(whole, index.entries, both)
+            self.shared |= both
+            self.contents |= index.contents
         self.over |= whole.over
         self.entries = Stacked(whole.layers, self.over, whole.gone)
-        for index in self._indexes:
-            self.contents |= index.contents
 
     def result(self) -> Merged:
-        shared = self._shared()
-        groups = {path: changed for path in shared if is_group(path) and len(changed := self._changed(path)) > 1}
+        groups = {path: changed for path in self.shared if is_group(path) and len(changed := self._changed(path)) > 1}
         links = {path: self._links(path, changed) for path, changed in groups.items()}
         owned = {link for some in links.values() for link in some if self._is_link(link)}
-        for path in sorted(shared.keys() - owned):
-            self._settle(path, shared[path])
+        for path in sorted(self.shared - owned):
+            self._settle(path, [part for part in self.parts if path in part.index.entries])
         for path, changed in sorted(groups.items()):
             self._relink(path, changed, links[path])
         self._merge_extended_states()
@@ -82,15 +85,7 @@ class _Merge:
         self.conflicts += [*self._buried(), *self._astray()]
         pieces = (*self._indexes, Index(entries=self.written))
         index = Index(entries=self.entries, contents=self.contents, pieces=pieces)
-        return Merged(index=index, written=self.written, conflicts=self.conflicts)
-
-    def _shared(self) -> dict[str, list[Part]]:
-        """The paths of which more than one part says something, by whom."""
-        shared: dict[str, list[Part]] = {}
-        for one, other in combinations(self.parts, 2):
-            for path in both(one.index.entries, other.index.entries) - shared.keys():
-                shared[path] = [part for part in self.parts if path in part.index.entries]
-        return shared
+        return Merged(index=index, shared=self.shared, written=self.written, conflicts=self.conflicts)
 
     def _changed(self, path: str) -> list[Part]:
         was = self.base.entries.get(path)
