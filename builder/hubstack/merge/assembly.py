@@ -253,10 +253,11 @@ class Workshop:
     # --- what stacking gets wrong --------------------------------------------------------------------------------------
 
     def _written(self, state: _State, order: Sequence[Fingerprint]) -> Iterator[tuple[str, Entry]]:
-        layers = [self.built[node].index.entries for node in reversed(order)]
+        tops = dict[str, Entry]()
+        for layer in (self.built[node].index.entries for node in reversed(order)):
+            tops |= {path: layer[path] for path in among(layer, state.shared - tops.keys())}
         for path in sorted(state.shared):
-            top = next((layer[path] for layer in layers if path in layer), GONE)
-            wanted = state.tree.entries.get(path, GONE)
+            top, wanted = tops.get(path, GONE), state.tree.entries.get(path, GONE)
             if wanted == top or plain(wanted) == plain(top):
                 continue
             if not is_noise(path) or wanted == GONE:

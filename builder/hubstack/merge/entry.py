@@ -56,8 +56,9 @@ _NOTABLE = (".pyc", ".dist-info/METADATA", "icon-theme.cache")
 class Index:
     """What one or several filesystem layers change: path (without a leading slash) → entry, and contents that mergers need.
 
-    ``pieces`` are what it is put together of, if anything: whatever it has a path of, one of them has. Looking for what is
-    rare in all of them is done once for each, however many merges they have a part in.
+    ``pieces`` are what it is put together of, if anything: whatever it has a path of, one of them has, and as that has it if
+    its entries aren't ``changed``. Looking for what is rare in all of them is done once for each, however many merges they
+    have a part in.
     """
 
     entries: Mapping[str, Entry]
@@ -88,9 +89,12 @@ class Index:
     @cached_property
     def links(self) -> Mapping[str, str]:
         """Symbolic ones → their targets."""
-        there = set[str]().union(*(piece.links for piece in self.pieces)) if self.pieces else self.entries
-        found = ((path, self.entries.get(path, GONE)) for path in there)
-        return {path: entry.content for path, entry in found if entry.kind is Kind.LINK}
+        if not self.pieces:
+            return {path: entry.content for path, entry in self.entries.items() if entry.kind is Kind.LINK}
+        found = {path: target for piece in self.pieces for path, target in piece.links.items()}
+        again = {path: self.entries.get(path, GONE) for path in found.keys() & stacked(self.entries).changed}
+        still = {path: entry.content for path, entry in again.items() if entry.kind is Kind.LINK}
+        return {path: target for path, target in found.items() if path not in again} | still
 
     @cached_property
     def owners(self) -> Mapping[str, Set[int]]:
@@ -103,12 +107,10 @@ class Index:
     def notable(self) -> Mapping[str, Set[str]]:
         """The paths that end so, of the endings that some check asks for."""
         if self.pieces:
-            return {
-                end: among(self.entries, set[str]().union(*(one.notable[end] for one in self.pieces)))
-                for end in _NOTABLE
-            }
-        found = [path for path in self.entries if path.endswith(_NOTABLE)]
-        return {end: {path for path in found if path.endswith(end)} for end in _NOTABLE}
+            found = {end: set[str]().union(*(one.notable[end] for one in self.pieces)) for end in _NOTABLE}
+            return {end: among(self.entries, paths) for end, paths in found.items()}
+        ending = [path for path in self.entries if path.endswith(_NOTABLE)]
+        return {end: {path for path in ending if path.endswith(end)} for end in _NOTABLE}
 
     @cached_property
     def opaque(self) -> Set[str]:

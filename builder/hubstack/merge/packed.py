@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, KeysView, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ from hubstack.merge.entry import OPAQUE, Entry, Index, Kind, Xattrs, upwards
 Look: TypeAlias = tuple[Kind, int, int, int, Xattrs]
 """What many entries have in common: kind, mode, uid, gid, xattrs."""
 SHA256 = 32  # bytes
+_REMEMBERED = 20_000  # entries: all that several parts have, which are asked for in each merge
 
 
 class Packed(Mapping[str, Entry]):
@@ -34,9 +35,12 @@ class Packed(Mapping[str, Entry]):
         texts: Sequence[str],
     ) -> None:
         self.rows, self.looks, self.look, self.sizes, self.hashes, self.texts = rows, looks, look, sizes, hashes, texts
+        self._entry = lru_cache(_REMEMBERED)(self._unpacked)
 
     def __getitem__(self, path: str) -> Entry:
-        row = self.rows[path]
+        return self._entry(self.rows[path])
+
+    def _unpacked(self, row: int) -> Entry:
         kind, mode, uid, gid, xattrs = self.looks[self.look[row]]
         if row < len(self.sizes):
             content = self.hashes[row * SHA256 : (row + 1) * SHA256].hex()

@@ -109,9 +109,9 @@ def _environment(site: str) -> dict[str, str]:
 def stale(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
     """Bytecode of one part beside a module of another: with all files of one date, Python would believe it (PEP 552)."""
     for part, index in parts.items():
-        others = [one for other, one in parts.items() if other != part]
-        cached = {one.rpartition("/")[0] for one in index.folders if one.endswith("__pycache__")}
-        shared = {folder for folder in cached if not folder or any(folder in one.folders for one in others)}
+        others = set[str]().union(*(one.folders for other, one in parts.items() if other != part))
+        cached = (others & index.folders) | {""}
+        shared = {folder for folder in cached if f"{folder}/__pycache__".lstrip("/") in index.folders}
         if not shared:
             continue
         for path in sorted(one for one in index.notable[".pyc"] if one.rpartition("/")[0].rpartition("/")[0] in shared):

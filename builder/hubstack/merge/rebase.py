@@ -88,8 +88,7 @@ def moved_index(rebased: Rebased, node: Fingerprint) -> Index:
 
 def _touched(own: Index, tree: Index, written: Mapping[str, Entry]) -> Set[str]:
     """The paths that may be otherwise in ``tree`` than in ``own``, of which it has been made, and those that are new."""
-    whole = stacked(tree.entries)
-    return among(own.entries, whole.over.keys() | whole.gone) | written.keys()
+    return among(own.entries, stacked(tree.entries).changed) | written.keys()
 
 
 def _difference(was: Index, now: Index) -> Index:

@@ -19,6 +19,11 @@ class Stacked(Mapping[str, V]):
     ) -> None:
         self.layers, self.over, self.gone = layers, over or {}, gone
 
+    @property
+    def changed(self) -> Set[str]:
+        """The keys that may not be as each layer that has them says."""
+        return self.over.keys() | self.gone
+
     def __getitem__(self, key: str) -> V:
         if key in self.over:
             return self.over[key]

@@ -76,7 +76,7 @@ class _Merge:
         groups = {path: changed for path in self.shared if is_group(path) and len(changed := self._changed(path)) > 1}
         links = {path: self._links(path, changed) for path, changed in groups.items()}
         owned = {link for some in links.values() for link in some if self._is_link(link)}
-        for path in sorted(self.shared - owned):
+        for path in sorted(path for path in self.shared - owned if self._differs(path)):
             self._settle(path, [part for part in self.parts if path in part.index.entries])
         for path, changed in sorted(groups.items()):
             self._relink(path, changed, links[path])
@@ -86,6 +86,10 @@ class _Merge:
         pieces = (*self._indexes, Index(entries=self.written))
         index = Index(entries=self.entries, contents=self.contents, pieces=pieces)
         return Merged(index=index, shared=self.shared, written=self.written, conflicts=self.conflicts)
+
+    def _differs(self, path: str) -> bool:
+        said = [entry for index in self._indexes if (entry := index.entries.get(path)) is not None]
+        return said.count(said[0]) < len(said)
 
     def _changed(self, path: str) -> list[Part]:
         was = self.base.entries.get(path)
@@ -123,10 +127,7 @@ class _Merge:
         relink(owned, wanted_links(group, merged, file, self._tree), self._tree, self._put)
 
     def _settle(self, path: str, users: Sequence[Part]) -> None:
-        versions = [part.index.entries[path] for part in users]
-        top = versions[-1]
-        if versions.count(top) == len(versions):
-            return
+        top = users[-1].index.entries[path]
         was = self.base.entries.get(path)
         changed = [part for part in users if part.index.entries[path] != was]
         wanted = {part.index.entries[path] for part in changed}
