@@ -230,12 +230,12 @@ def plant(argument: str) -> dict[str, Any]:
     """``FILES,PARTS,FOLDER``: the indexes of so many files in all, in so many parts on a base, each with folders that all have."""
     from hubstack.merge.record import render_built
 
-    files, parts, folder = int(argument.split(",")[0]), int(argument.split(",")[1]), Path(argument.split(",")[2])
-    names = ["base", *(f"part-{number}" for number in range(parts))]
+    files, parts, folder = argument.split(",")
+    names = ["base", *(f"part-{number}" for number in range(int(parts)))]
     for name in names:
-        one = _part(name, (_label("base"),) if name != "base" else (), files // len(names))
-        (folder / _label(name)).write_bytes(render_built(one))
-    return {"files": files, "parts": parts}
+        one = _part(name, (_label("base"),) if name != "base" else (), int(files) // len(names))
+        (Path(folder) / _label(name)).write_bytes(render_built(one))
+    return {"indexes": len(names)}
 
 
 def grow(argument: str) -> dict[str, Any]:

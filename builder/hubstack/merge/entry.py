@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -47,9 +47,6 @@ def file_entry(content: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0,
 
 GONE = Entry(kind=Kind.WHITEOUT)
 OPAQUE = "opaque"
-
-
-_NOTABLE = (".pyc", ".dist-info/METADATA", "icon-theme.cache")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,13 +101,18 @@ class Index:
         return {name: set(map(attrgetter(name), self.entries.values())) for name in ("uid", "gid")}
 
     @cached_property
-    def notable(self) -> Mapping[str, Set[str]]:
-        """The paths that end so, of the endings that some check asks for."""
+    def bytecode(self) -> Set[str]:
+        """What Python has compiled."""
+        return self._ending(".pyc", (piece.bytecode for piece in self.pieces))
+
+    @cached_property
+    def icon_caches(self) -> Set[str]:
+        return self._ending("icon-theme.cache", (piece.icon_caches for piece in self.pieces))
+
+    def _ending(self, end: str, found: Iterable[Set[str]]) -> Set[str]:
         if self.pieces:
-            found = {end: set[str]().union(*(one.notable[end] for one in self.pieces)) for end in _NOTABLE}
-            return {end: among(self.entries, paths) for end, paths in found.items()}
-        ending = [path for path in self.entries if path.endswith(_NOTABLE)]
-        return {end: {path for path in ending if path.endswith(end)} for end in _NOTABLE}
+            return among(self.entries, set[str]().union(*found))
+        return {path for path in self.entries if path.endswith(end)}
 
     @cached_property
     def opaque(self) -> Set[str]:

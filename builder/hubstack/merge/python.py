@@ -114,7 +114,7 @@ def stale(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
         shared = {folder for folder in cached if f"{folder}/__pycache__".lstrip("/") in index.folders}
         if not shared:
             continue
-        for path in sorted(one for one in index.notable[".pyc"] if one.rpartition("/")[0].rpartition("/")[0] in shared):
+        for path in sorted(one for one in index.bytecode if one.rpartition("/")[0].rpartition("/")[0] in shared):
             if index.entries[path].kind is not Kind.FILE or base.entries.get(path) == index.entries[path]:
                 continue
             if (match := _BYTECODE.fullmatch(path)) is not None:

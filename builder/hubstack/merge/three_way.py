@@ -174,7 +174,7 @@ class _Merge:
 
     def _drop_icon_caches(self) -> None:
         """GTK believes one whose date is not older than its folder's, and in an image all are of one date."""
-        caches = sorted({path for part in self.parts for path in part.index.notable["icon-theme.cache"]})
+        caches = sorted({path for part in self.parts for path in part.index.icon_caches})
         for path in caches:
             theme = path.rpartition("/")[0]
             if not is_icon_cache(path) or self.entries[path].kind is not Kind.FILE:
