@@ -79,7 +79,7 @@ class _State:
     parts: dict[Set[Fingerprint], Part] = field(default_factory=dict)  # by what is below them
 
 
-_REMEMBERED = 12  # each has a whole tree: some 10 MB for 100,000 files
+_REMEMBERED = 12  # each keeps what several of its parts have: a few MB for 100,000 files
 
 
 @dataclass(kw_only=True)
