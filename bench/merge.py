@@ -189,10 +189,11 @@ class Bench:
         self.facts["index"] = median(ours / floor for ours, floor in pairs)
 
     def growth(self) -> None:
-        for files in (10_000, 100_000, 1_000_000):
-            self.process(f"{files} files in 2 parts", "grow", f"{files},2")
-        for parts in (4, 8, 16):
-            self.process(f"100000 files in {parts} parts", "grow", f"100000,{parts}")
+        for files, parts in ((10_000, 2), (100_000, 2), (1_000_000, 2), (100_000, 4), (100_000, 8), (100_000, 16)):
+            folder = self.place.reset("growth")
+            argv = [PYTHON, str(ROOT / "bench" / "merging.py"), "plant", f"{files},{parts},{folder}"]
+            subprocess.run(argv, env=environment(), check=True, stdout=subprocess.DEVNULL)
+            self.process(f"{files} files in {parts} parts", "grow", str(folder))
 
     # --- what a machine pulls --------------------------------------------------------------------------------------------
 

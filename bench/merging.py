@@ -46,7 +46,9 @@ def _open(job: Mapping[str, Any]) -> Shelf:
     from hubstack.registry import Registry
     from hubstack.store import Store
 
-    prefix = ImageRef.parse(job["ref"])
+    prefix, store = ImageRef.parse(job["ref"]), Store(Path(job["store"]))
+    with store.lock():
+        pass  # which makes its folders
     return Shelf(
         sources={
             Fingerprint(node): Source(name=name, parents=tuple(Fingerprint(one) for one in parents))
@@ -54,7 +56,7 @@ def _open(job: Mapping[str, Any]) -> Shelf:
         },
         registry=Registry(prefix.host, publish=True),
         names=Names(prefix=prefix, layout=model.Layout.NESTED),
-        store=Store(Path(job["store"])),
+        store=store,
         write=job["write"],
     )
 
@@ -224,24 +226,35 @@ def _cpu_s(work: Callable[[], object]) -> float:
 # --- growth ------------------------------------------------------------------------------------------------------------
 
 
-def grow(argument: str) -> dict[str, Any]:
-    """``FILES,PARTS``: so many files in all, in so many parts on a base, each with folders that all have."""
-    from hubstack.merge.assembly import Workshop
-    from hubstack.merge.record import parse_built, render_built
+def plant(argument: str) -> dict[str, Any]:
+    """``FILES,PARTS,FOLDER``: the indexes of so many files in all, in so many parts on a base, each with folders that all have."""
+    from hubstack.merge.record import render_built
 
-    files, parts = map(int, argument.split(","))
-    records = {_label("base"): render_built(_part("base", (), files // (parts + 1)))}
-    for number in range(parts):
-        one = _part(f"part-{number}", (_label("base"),), files // (parts + 1))
-        records[_label(one.name)] = render_built(one)
+    files, parts, folder = argument.split(",")
+    names = ["base", *(f"part-{number}" for number in range(int(parts)))]
+    for name in names:
+        one = _part(name, (_label("base"),) if name != "base" else (), int(files) // len(names))
+        (Path(folder) / _label(name)).write_bytes(render_built(one))
+    return {"indexes": len(names)}
+
+
+def grow(argument: str) -> dict[str, Any]:
+    """Merge what ``plant`` has put into a folder."""
+    from hubstack.merge.assembly import Workshop
+    from hubstack.merge.record import parse_built
+    from hubstack.reference import Fingerprint
+
+    records = sorted(Path(argument).iterdir())
     built: dict[Fingerprint, Built] = {}
-    loading = _cpu_s(lambda: built.update({node: cast("Built", parse_built(data)) for node, data in records.items()}))
+    loading = _cpu_s(
+        lambda: built.update({Fingerprint(one.name): cast("Built", parse_built(one.read_bytes())) for one in records})
+    )
     made: list[Assembled] = []
     tops = [node for node in built if node != _label("base")]
     merging = _cpu_s(lambda: made.append(Workshop(built=built).assemble(tops)))
     assert not made[0].conflicts
-    size = sum(map(len, records.values()))
-    return {"files": files, "parts": parts, "load_s": loading, "merge_s": merging, "index_bytes": size}
+    size = sum(one.stat().st_size for one in records)
+    return {"parts": len(tops), "load_s": loading, "merge_s": merging, "index_bytes": size}
 
 
 def _part(name: str, parents: tuple[Fingerprint, ...], count: int) -> Built:
@@ -280,7 +293,7 @@ def _read(argument: str) -> dict[str, Any]:
 
 
 _VERBS: dict[str, Callable[[str], dict[str, Any]]] = {
-    verb.__name__: verb for verb in (index, merge, rebase, blob, grow)
+    verb.__name__: verb for verb in (index, merge, rebase, blob, plant, grow)
 }
 
 if __name__ == "__main__":

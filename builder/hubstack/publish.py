@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hubstack.errors import RegistryDenied, RegistryError, RegistryUnreachable, TagTaken
 from hubstack.model import Image
@@ -20,7 +20,9 @@ from hubstack.record import MEDIA_TYPE, Record, parse_record, record_json
 from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.registry import Registry
 from hubstack.schedule import GOOD, Outcome, Result
-from hubstack.supply.seal import Seal, at_once
+
+if TYPE_CHECKING:
+    from hubstack.supply.seal import Seal
 
 K = TypeVar("K", bound=str)
 T = TypeVar("T")
@@ -127,6 +129,8 @@ class Publisher:
             return ()
         choices = [self._choice(plan, images, outcomes, channels) for images in good]
         if self.seal is not None:
+            from hubstack.supply.seal import at_once
+
             at_once(self._sign, choices)
         settled = self._settled(choices)
         manifests: dict[ImageRef, Manifest] = {}

@@ -156,7 +156,9 @@ def test_an_index_comes_back_from_its_record_whatever_bytes_names_and_attributes
     assert parse_built(stored) == built
     assert render_built(replace(built, index=replace(index, entries=dict(sorted(index.entries.items()))))) == stored
     assert parse_built(stored[:-1]) is None
-    assert parse_built(zlib.compress(zlib.decompress(stored).replace(b'"format":6', b'"format":1'))) is None
+    assert parse_built(zlib.compress(zlib.decompress(stored) + b"more")) is None
+    assert parse_built(zlib.compress(zlib.decompress(stored).replace(b"\0d\xff", b"/d\xff"))) is None
+    assert parse_built(zlib.compress(zlib.decompress(stored).replace(b'"format":7', b'"format":6'))) is None
 
 
 def test_what_is_written_is_read_again() -> None:

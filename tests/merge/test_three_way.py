@@ -436,16 +436,17 @@ def test_relations_of_debian() -> None:
 
 
 def test_what_is_rare_is_found_in_pieces_as_it_is_without_them() -> None:
-    left = {"c/x-1.dist-info/METADATA": file_entry(b"", uid=7), "c/m.pyc": file_entry(b"")}
+    left = {path: file_entry(b"", uid=uid) for path, uid in (("c/x/y", 7), ("c/m.pyc", 0), ("c/icon-theme.cache", 0))}
     pieces = [
         Index(entries={"a/gone.pyc": file_entry(b"", gid=9), "c/m.pyc": left["c/m.pyc"]}),
-        Index(entries={"c/x-1.dist-info/METADATA": left["c/x-1.dist-info/METADATA"]}),
+        Index(entries={path: left[path] for path in ("c/x/y", "c/icon-theme.cache")}),
     ]
     joint, plain = Index(entries=left, pieces=pieces), Index(entries=left)
-    assert joint.notable == plain.notable
+    assert joint.bytecode == plain.bytecode == {"c/m.pyc"}
+    assert joint.icon_caches == plain.icon_caches == {"c/icon-theme.cache"}
     assert sorted(joint.inside("c")) == sorted(left)
     assert [*joint.inside("a")] == [*joint.inside("c/m.pyc")] == []
-    assert plain.folders == {"c", "c/x-1.dist-info"}
+    assert plain.folders == {"c", "c/x"}
     assert joint.folders >= plain.folders
     assert joint.owners == {"uid": {0, 7}, "gid": {0, 9}}
 

@@ -70,20 +70,22 @@ def _prepare(invocation: Invocation, layers: tuple[str, ...]) -> Inputs:
     """What is known of the merge, whose node no stack has; people can choose it, so that all tests are run."""
     from dataclasses import replace
 
+    from hubstack.graph import resolve
     from hubstack.graph.assembly import joined
-    from hubstack.graph.select import Selection
+    from hubstack.graph.select import Selection, select
     from hubstack.merge.conflict import MergeConflict
     from hubstack.merge.interest import declared
-    from hubstack.pipeline import prepare, prepare_nodes
+    from hubstack.pipeline import prepare_nodes
 
     project, lock = invocation.project, invocation.lock
     if len(project.settings.platforms) > 1:
         raise UsageError("compose puts together images of one platform", hint="hubstack.yaml names several.")
-    alone = prepare(project, lock, [f"layer:{name}" for name in dict.fromkeys(layers)])
-    lines = [[layer.name for layer in alone.layers(one)] for one in alone.selection.nodes]
+    alone = resolve(project)
+    nodes = select(project, alone, [f"layer:{name}" for name in dict.fromkeys(layers)]).nodes
+    lines = [[alone.nodes[below].layer for below in alone.lineage[node]] for node in nodes]
     if conflicts := [*declared(project.layers, lines)]:
         raise MergeConflict(conflicts)
-    graph, node = joined(alone.graph, project, alone.selection.nodes)
+    graph, node = joined(alone, project, nodes)
     inputs = prepare_nodes(project, lock, graph, Selection(nodes=(node,), images=()))
     return replace(inputs, offered=frozenset((node,)))
 

@@ -18,11 +18,12 @@ from hubstack.merge.abridged import whole
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.debian import breaches
-from hubstack.merge.entry import GONE, Entry, Index, Kind, overlay
+from hubstack.merge.entry import GONE, Entry, Index, Kind, is_opaque, overlay
 from hubstack.merge.interest import TRIGGERS, Interest, diverted, interests
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.noise import is_noise
 from hubstack.merge.owner import strangers
+from hubstack.merge.stacked import Stacked, among, stacked
 from hubstack.merge.three_way import Part, merge
 from hubstack.oci import Descriptor
 from hubstack.reference import Digest, Fingerprint
@@ -78,7 +79,7 @@ class _State:
     parts: dict[Set[Fingerprint], Part] = field(default_factory=dict)  # by what is below them
 
 
-_REMEMBERED = 12  # each has a whole tree: some 10 MB for 100,000 files
+_REMEMBERED = 12  # each keeps what several of its parts have: a few MB for 100,000 files
 
 
 @dataclass(kw_only=True)
@@ -191,13 +192,11 @@ class Workshop:
         found = [self._precise(one, left.nodes | right.nodes) for one in merged.conflicts]
         found += [*odd, *_readable(base.tree, parts, merged.index)]
         found = [self._settled(one, left.nodes | right.nodes) for one in found]
-        shared = parts[0].index.entries.keys() & parts[1].index.entries.keys()
-        tree = overlay(base.tree, merged.index)
-        joint = _State(
+        return _State(
             nodes=left.nodes | right.nodes,
-            tree=tree,
+            tree=overlay(base.tree, merged.index),
             config=config,
-            shared=left.shared | right.shared | shared | merged.written.keys(),
+            shared=left.shared.union(right.shared, merged.shared, merged.written),
             conflicts=(*left.conflicts, *right.conflicts, *found),
             interests=(
                 *left.interests,
@@ -205,8 +204,6 @@ class Workshop:
                 *(self._whose(one, left.nodes | right.nodes) for one in _interests(base.tree, parts)),
             ),
         )
-        joint.parts[common] = self._stacked(joint, common, base.tree, merged.index)
-        return joint
 
     def _highest(self, nodes: Set[Fingerprint]) -> Iterator[Fingerprint]:
         """Those on which none of the others stands."""
@@ -220,29 +217,15 @@ class Workshop:
         return state.parts[common]
 
     def _make_part(self, state: _State, common: Set[Fingerprint]) -> Part:
-        own, below = ([self.built[node].index.entries for node in nodes] for nodes in (state.nodes - common, common))
-        foreign = set[str]().union(*below).difference(state.shared, *own)
-        entries = dict(state.tree.entries)  # far quicker than path by path
-        for path in foreign:
-            entries.pop(path, None)
-        contents = {path: one for path, one in state.tree.contents.items() if path not in foreign}
-        return self._name(state, common, entries, contents)
-
-    def _stacked(self, state: _State, common: Set[Fingerprint], base: Index, own: Index) -> Part:
-        """``own`` as it is on ``base``: the quick way to what ``_make_part`` would find in the tree."""
-        layers = (own.entries, *(self.built[node].index.entries for node in state.nodes - common))
-        both = set[str]().union(*(base.entries.keys() & layer.keys() for layer in layers)) & state.tree.entries.keys()
-        entries = {**own.entries, **{path: state.tree.entries[path] for path in both}}
-        return self._name(state, common, entries, own.contents)
-
-    def _name(
-        self, state: _State, common: Set[Fingerprint], entries: Mapping[str, Entry], contents: Mapping[str, bytes]
-    ) -> Part:
-        own = [self.built[node] for node in state.nodes - common]
+        own = [self.built[node] for node in self.order(state.nodes) if node not in common]
+        tree = stacked(state.tree.entries)
         said = set[str]().union(*(one.index.opaque for one in own))
-        entries = {path: entry if path in said else plain(entry) for path, entry in entries.items()}
-        rest = state.shared.difference(*(one.index.entries for one in own)) & entries.keys()
-        pieces = [*(one.index for one in own), Index(entries={path: entries[path] for path in rest})]
+        several = state.shared.union(*(among(one.index.entries, tree.over.keys()) for one in own)) & tree.over.keys()
+        over = {path: tree.over[path] if path in said else plain(tree.over[path]) for path in several}
+        entries = Stacked(tuple(one.index.entries for one in own), over, tree.gone)
+        contents = {path: content for path, content in state.tree.contents.items() if path in entries}
+        rest = state.shared.difference(*(one.index.entries for one in own)) & over.keys()
+        pieces = [*(one.index for one in own), Index(entries={path: over[path] for path in rest})]
         name = "+".join(sorted({one.name for one in own} - {""}))
         return Part(name=name, index=Index(entries=entries, contents=contents, pieces=pieces))
 
@@ -270,10 +253,11 @@ class Workshop:
     # --- what stacking gets wrong --------------------------------------------------------------------------------------
 
     def _written(self, state: _State, order: Sequence[Fingerprint]) -> Iterator[tuple[str, Entry]]:
-        layers = [self.built[node].index.entries for node in reversed(order)]
+        tops = dict[str, Entry]()
+        for layer in (self.built[node].index.entries for node in reversed(order)):
+            tops |= {path: layer[path] for path in among(layer, state.shared - tops.keys())}
         for path in sorted(state.shared):
-            top = next((layer[path] for layer in layers if path in layer), GONE)
-            wanted = state.tree.entries.get(path, GONE)
+            top, wanted = tops.get(path, GONE), state.tree.entries.get(path, GONE)
             if wanted == top or plain(wanted) == plain(top):
                 continue
             if not is_noise(path) or wanted == GONE:
@@ -285,7 +269,7 @@ _FEW = 8
 
 def _with(state: _State, path: str, index: Index) -> _State:
     """The state with a path as ``index`` has it; its content may be in blobs only."""
-    entries = {**state.tree.entries, path: index.entries[path]}
+    entries = stacked(state.tree.entries).but({path: index.entries[path]})
     contents = {one: content for one, content in state.tree.contents.items() if one != path}
     contents |= {path: index.contents[path]} if path in index.contents else {}
     return replace(state, tree=Index(entries=entries, contents=contents), shared=state.shared | {path})
@@ -296,7 +280,7 @@ _NOTHING = _State(nodes=frozenset(), tree=Index(entries={}), config={})
 
 def plain(entry: Entry) -> Entry:
     """Of a folder that was made anew only the folder: what stood in it is gone below already."""
-    return entry._replace(content="") if entry.kind is Kind.DIRECTORY else entry
+    return entry._replace(content="") if is_opaque(entry) else entry
 
 
 def find_lost(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
+
+from hubstack.merge.stacked import among, pile, shared, stacked
 
 Xattrs: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -47,37 +49,49 @@ GONE = Entry(kind=Kind.WHITEOUT)
 OPAQUE = "opaque"
 
 
-_NOTABLE = (".pyc", ".dist-info/METADATA", "icon-theme.cache")
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Index:
     """What one or several filesystem layers change: path (without a leading slash) → entry, and contents that mergers need.
 
-    ``pieces`` are what it is put together of, if anything: whatever it has a path of, one of them has. Looking for what is
-    rare in all of them is done once for each, however many merges they have a part in.
+    ``pieces`` are what it is put together of, if anything: whatever it has a path of, one of them has, and as that has it if
+    its entries aren't ``changed``. Looking for what is rare in all of them is done once for each, however many merges they
+    have a part in.
     """
 
     entries: Mapping[str, Entry]
     contents: Mapping[str, bytes] = field(default_factory=dict)
-    pieces: Sequence[Index] = field(default=(), compare=False, repr=False)
+    pieces: Sequence[Index] = field(default=(), repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        """In whatever form each has its entries."""
+        return isinstance(other, Index) and (self.entries, self.contents) == (other.entries, other.contents)
+
+    __hash__ = None  # type: ignore[assignment]
 
     @cached_property
     def folders(self) -> Set[str]:
         """All in which something stands, whether or not they have an entry; of pieces also those in which nothing is left."""
         if self.pieces:
             return set[str]().union(*(piece.folders for piece in self.pieces))
-        found: set[str] = set()
-        nearest = {path.rpartition("/")[0] for path in self.entries}
-        while nearest := nearest - found - {""}:
-            found |= nearest
-            nearest = {path.rpartition("/")[0] for path in nearest}
-        return found
+        return upwards({path.rpartition("/")[0] for path in self.entries})
+
+    @cached_property
+    def kept(self) -> Set[str]:
+        """The folders that have an entry and lose nothing by it."""
+        if self.pieces:
+            there, over = set[str]().union(*(piece.kept for piece in self.pieces)), stacked(self.entries).over
+            return there - {path for path in there & over.keys() if hides(over[path])}
+        return {path for path, entry in self.entries.items() if not hides(entry)}
 
     @cached_property
     def links(self) -> Mapping[str, str]:
         """Symbolic ones → their targets."""
-        return {path: entry.content for path, entry in self.entries.items() if entry.kind is Kind.LINK}
+        if not self.pieces:
+            return {path: entry.content for path, entry in self.entries.items() if entry.kind is Kind.LINK}
+        found = {path: target for piece in self.pieces for path, target in piece.links.items()}
+        again = {path: self.entries.get(path, GONE) for path in found.keys() & stacked(self.entries).changed}
+        still = {path: entry.content for path, entry in again.items() if entry.kind is Kind.LINK}
+        return {path: target for path, target in found.items() if path not in again} | still
 
     @cached_property
     def owners(self) -> Mapping[str, Set[int]]:
@@ -87,24 +101,33 @@ class Index:
         return {name: set(map(attrgetter(name), self.entries.values())) for name in ("uid", "gid")}
 
     @cached_property
-    def notable(self) -> Mapping[str, Set[str]]:
-        """The paths that end so, of the endings that some check asks for."""
+    def bytecode(self) -> Set[str]:
+        """What Python has compiled."""
+        return self._ending(".pyc", (piece.bytecode for piece in self.pieces))
+
+    @cached_property
+    def icon_caches(self) -> Set[str]:
+        return self._ending("icon-theme.cache", (piece.icon_caches for piece in self.pieces))
+
+    def _ending(self, end: str, found: Iterable[Set[str]]) -> Set[str]:
         if self.pieces:
-            there = self.entries.keys()
-            return {end: there & set[str]().union(*(one.notable[end] for one in self.pieces)) for end in _NOTABLE}
-        found = [path for path in self.entries if path.endswith(_NOTABLE)]
-        return {end: {path for path in found if path.endswith(end)} for end in _NOTABLE}
+            return among(self.entries, set[str]().union(*found))
+        return {path for path in self.entries if path.endswith(end)}
 
     @cached_property
     def opaque(self) -> Set[str]:
         """The folders that are removed and made anew."""
-        return {
-            path for path, entry in self.entries.items() if entry.kind is Kind.DIRECTORY and entry.content == OPAQUE
-        }
+        there = set[str]().union(*(piece.opaque for piece in self.pieces)) if self.pieces else self.entries
+        return {path for path in there if is_opaque(self.entries.get(path, GONE))}
 
     def inside(self, folder: str) -> Iterator[str]:
-        """What stands below ``folder``."""
-        return (path for path in self.entries if path.startswith(f"{folder}/")) if folder in self.folders else iter(())
+        """What stands below ``folder``; of pieces perhaps more than once."""
+        if folder not in self.folders:
+            return
+        if self.pieces:
+            yield from (path for piece in self.pieces for path in piece.inside(folder) if path in self.entries)
+        else:
+            yield from (path for path in self.entries if path.startswith(f"{folder}/"))
 
 
 def folders(path: str) -> Iterator[str]:
@@ -113,24 +136,35 @@ def folders(path: str) -> Iterator[str]:
         yield path
 
 
+def upwards(nearest: Set[str]) -> Set[str]:
+    """These folders and all in which they stand, without the root."""
+    found: set[str] = set()
+    while nearest := nearest - found - {""}:
+        found |= nearest
+        nearest = {path.rpartition("/")[0] for path in nearest}
+    return found
+
+
 def overlay(lower: Index, upper: Index) -> Index:
     """What both say together. A whiteout stays: what is below ``lower`` may have the path."""
-    entries = dict(lower.entries)
+    if not lower.entries:
+        return upper
+    both = shared(lower.entries, upper.entries)
     contents = {path: content for path, content in lower.contents.items() if path not in upper.entries}
-    both = entries.keys() & upper.entries.keys()
-    hidden = {path for path in both if hides(upper.entries[path]) and entries[path].kind is Kind.DIRECTORY}
+    below = lower.entries
+    hidden = {path for path in both - upper.kept if hides(upper.entries[path]) and below[path].kind is Kind.DIRECTORY}
     if hidden:
-        _forget_below(hidden, entries, contents)
-    again = {path: _above(entries[path], upper.entries[path]) for path in both if path in entries}
-    entries |= upper.entries
-    entries |= again
-    return Index(entries=entries, contents=contents | dict(upper.contents))
-
-
-def _above(was: Entry, entry: Entry) -> Entry:
-    """What stands below both may have a folder there, of which nothing is left."""
-    emptied = was.kind is not Kind.DIRECTORY or was.content == OPAQUE
-    return entry._replace(content=OPAQUE) if emptied and entry.kind is Kind.DIRECTORY else entry
+        gone = {path for path in below if not hidden.isdisjoint(folders(path))}
+        below, both = stacked(below).without(gone), both - gone
+        contents = {path: content for path, content in contents.items() if path not in gone}
+    anew = {path: upper.entries[path] for path in both - lower.kept}
+    # what stands below both may have a folder there, of which nothing is left
+    again = {path: entry._replace(content=OPAQUE) for path, entry in anew.items() if entry.kind is Kind.DIRECTORY}
+    return Index(
+        entries=pile(below, upper.entries, both).but(again),
+        contents=contents | dict(upper.contents),
+        pieces=(lower, upper, *([Index(entries=again)] if again else [])),
+    )
 
 
 def hides(entry: Entry) -> bool:
@@ -138,7 +172,5 @@ def hides(entry: Entry) -> bool:
     return entry.kind is not Kind.DIRECTORY or entry.content == OPAQUE
 
 
-def _forget_below(hidden: Set[str], entries: dict[str, Entry], contents: dict[str, bytes]) -> None:
-    for path in [path for path in entries if not hidden.isdisjoint(folders(path))]:
-        del entries[path]
-        contents.pop(path, None)
+def is_opaque(entry: Entry) -> bool:
+    return entry.kind is Kind.DIRECTORY and entry.content == OPAQUE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hubstack.merge.conflict import Cause, Conflict
@@ -25,18 +25,27 @@ Reader = Callable[[str, bytes], Package | None]
 
 def packages(index: Index, read: Reader) -> dict[tuple[str, str], Package]:
     """(folder, name) → the package, of what an index itself says."""
-    found = (read(path, content) for path, content in index.contents.items() if path in index.entries)
-    return {(one.folder, one.name): one for one in found if one is not None}
+    return _by_name(described(index, read).values())
+
+
+def _by_name(found: Iterable[Package]) -> dict[tuple[str, str], Package]:
+    return {(one.folder, one.name): one for one in found}
+
+
+def described(index: Index, read: Reader) -> dict[str, Package]:
+    """The path that describes a package → the package."""
+    found = ((path, read(path, content)) for path, content in index.contents.items())
+    return {path: package for path, package in found if package is not None and path in index.entries}
 
 
 def standing(base: Index, above: Index, read: Reader) -> dict[tuple[str, str], Package]:
     """The same, with what is left of the base's."""
-    left = {
-        path: content
-        for path, content in base.contents.items()
+    left = (
+        package
+        for path, package in described(base, read).items()
         if path not in above.entries and not any(_hidden(folder, above) for folder in folders(path))
-    }
-    return packages(Index(entries=base.entries, contents=left), read) | packages(above, read)
+    )
+    return _by_name(left) | packages(above, read)
 
 
 def _hidden(folder: str, above: Index) -> bool:
@@ -48,8 +57,9 @@ def two_versions(parts: Mapping[str, Index], base: Index, read: Reader) -> Itera
     """What two parts have put into one folder under one name."""
     seen: dict[tuple[str, str], tuple[str, str]] = {}  # (folder, name) → (version, part)
     for part, index in parts.items():
-        own = {path: one for path, one in index.contents.items() if index.entries[path] != base.entries.get(path)}
-        for key, package in sorted(packages(Index(entries=index.entries, contents=own), read).items()):
+        found = described(index, read).items()
+        own = _by_name(package for path, package in found if index.entries[path] != base.entries.get(path))
+        for key, package in sorted(own.items()):
             version, other = seen.setdefault(key, (package.version, part))
             if version != package.version:
                 what = f"has {package.name} {version} of {other} and {package.version} of {part}"

@@ -33,6 +33,7 @@ def clashes(base: Index, parts: Mapping[str, Index], merged: Index) -> Iterator[
     yield from breaches(base, parts, merged, _distribution, _unmet)
 
 
+@lru_cache(10_000)  # most are asked for in each merge of those that have them
 def _distribution(path: str, content: bytes) -> Package | None:
     match = _METADATA.fullmatch(path) if path.endswith(("METADATA", "PKG-INFO")) else None
     if match is None:
@@ -108,10 +109,12 @@ def _environment(site: str) -> dict[str, str]:
 def stale(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
     """Bytecode of one part beside a module of another: with all files of one date, Python would believe it (PEP 552)."""
     for part, index in parts.items():
-        others = [one for other, one in parts.items() if other != part]
-        cached = {one.rpartition("/")[0] for one in index.folders if one.endswith("__pycache__")}
-        shared = {folder for folder in cached if not folder or any(folder in one.folders for one in others)}
-        for path in sorted(one for one in index.notable[".pyc"] if one.rpartition("/")[0].rpartition("/")[0] in shared):
+        others = set[str]().union(*(one.folders for other, one in parts.items() if other != part))
+        cached = (others & index.folders) | {""}
+        shared = {folder for folder in cached if f"{folder}/__pycache__".lstrip("/") in index.folders}
+        if not shared:
+            continue
+        for path in sorted(one for one in index.bytecode if one.rpartition("/")[0].rpartition("/")[0] in shared):
             if index.entries[path].kind is not Kind.FILE or base.entries.get(path) == index.entries[path]:
                 continue
             if (match := _BYTECODE.fullmatch(path)) is not None:

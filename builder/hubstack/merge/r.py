@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import zip_longest
 
 from hubstack.merge.conflict import Conflict
@@ -23,6 +24,7 @@ def clashes(base: Index, parts: Mapping[str, Index], merged: Index) -> Iterator[
     yield from breaches(base, parts, merged, _in_home, _unmet)
 
 
+@lru_cache(10_000)  # most are asked for in each merge of those that have them
 def _in_library(path: str, content: bytes) -> Package | None:
     match = _DESCRIPTION.fullmatch(path) if path.endswith("/DESCRIPTION") else None
     if match is None:

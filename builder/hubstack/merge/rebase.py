@@ -6,11 +6,8 @@ indexes alone; no filesystem layer is read.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
-from itertools import compress
-from operator import ne
 
 from hubstack.merge.assembly import Assembled, Built, Workshop, between, find_lost, plain
 from hubstack.merge.config import merge_configs
@@ -20,13 +17,14 @@ from hubstack.merge.interest import interests
 from hubstack.merge.mergers.ld_so_cache import parse_cache
 from hubstack.merge.mergers.side import text
 from hubstack.merge.noise import is_noise
+from hubstack.merge.stacked import among, different, stacked
 from hubstack.merge.three_way import Part, merge
 from hubstack.reference import Fingerprint
 
 LD_SO_CACHE = "etc/ld.so.cache"
 RELEASES = ("usr/lib/os-release", "etc/os-release")
 MOST_LAYERS = 8  # of one node: each move may add one, and a build makes one of all again
-_PYTHON = re.compile(r"usr/bin/python3|usr/local/bin/python3")
+_PYTHONS = ("usr/bin/python3", "usr/local/bin/python3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,26 +78,27 @@ def moved_index(rebased: Rebased, node: Fingerprint) -> Index:
     """What the node says on its new parent: its own paths, and those that the merge has written, as they are now."""
     assembled = rebased.assembled
     own = rebased.built[node].index
-    paths = own.entries.keys() | assembled.written.keys()
-    entries, contents = assembled.index.entries, assembled.index.contents
-    return Index(
-        entries={
-            path: entries.get(path, GONE) if path in own.opaque else plain(entries.get(path, GONE)) for path in paths
-        },
-        contents={path: contents[path] for path in paths & contents.keys()},
-    )
+    tree = assembled.index
+    now = {path: tree.entries.get(path, GONE) for path in _touched(own, tree, assembled.written)}
+    over = {path: entry if path in own.opaque else plain(entry) for path, entry in now.items()}
+    entries = stacked(own.entries).but(over)  # in which the next move sees at once what is as it was
+    contents = {path: content for path, content in tree.contents.items() if path in entries}
+    return Index(entries=entries, contents=contents, pieces=(own, Index(entries=over)))
+
+
+def _touched(own: Index, tree: Index, written: Mapping[str, Entry]) -> Set[str]:
+    """The paths that may be otherwise in ``tree`` than in ``own``, of which it has been made, and those that are new."""
+    return among(own.entries, stacked(tree.entries).changed) | written.keys()
 
 
 def _difference(was: Index, now: Index) -> Index:
-    both = [*(was.entries.keys() & now.entries.keys())]
-    changed = compress(both, map(ne, map(was.entries.__getitem__, both), map(now.entries.__getitem__, both)))
-    paths = (was.entries.keys() ^ now.entries.keys()).union(changed)
-    entries = {path: now.entries.get(path, GONE) for path in sorted(paths)}
+    paths = sorted(different(was.entries, now.entries))
+    entries = {path: now.entries.get(path, GONE) for path in paths}
     return Index(entries=entries, contents={path: one for path, one in now.contents.items() if path in entries})
 
 
 def _written(own: Index, now: Index, tree: Index, merged: Mapping[str, Entry]) -> Iterator[tuple[str, Entry]]:
-    for path in sorted(own.entries.keys() | merged.keys()):
+    for path in sorted(_touched(own, tree, merged)):
         stacked = own.entries.get(path) or now.entries.get(path, GONE)
         wanted = tree.entries.get(path, GONE)
         if stacked == wanted or plain(stacked) == plain(wanted):
@@ -169,7 +168,7 @@ def _ids(content: bytes) -> dict[str, str]:
 
 def _pythons(was: Index, now: Index) -> Iterator[str]:
     """Environments name their Python by its path, and their packages lie in a folder with its release."""
-    for path in sorted(path for path in was.entries if _PYTHON.fullmatch(path)):
+    for path in sorted(path for path in _PYTHONS if path in was.entries):
         before, after = was.entries[path], now.entries.get(path, GONE)
         if before.kind is Kind.LINK and before.content != after.content:
             yield f"/{path} is {after.content or 'gone'}, and was {before.content}"

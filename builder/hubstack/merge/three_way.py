@@ -7,9 +7,8 @@ is noise, or is a conflict: never a guess.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import combinations
 
 from hubstack.merge.abridged import whole
 from hubstack.merge.alternative import Tree, is_group, link_of, links_of, relink, wanted_links
@@ -20,6 +19,7 @@ from hubstack.merge.mergers import EXTENDED_STATES, STATUS, Clash, Merger, Sides
 from hubstack.merge.mergers.alternative import chosen_by_name, merge_alternatives, parse_group
 from hubstack.merge.mergers.dpkg import merge_extended_states
 from hubstack.merge.noise import is_icon_cache, is_noise
+from hubstack.merge.stacked import Stacked, among, pile, shared
 
 _FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)  # what a package's first file makes where nobody says otherwise
 
@@ -36,9 +36,12 @@ class Part:
 
 @dataclass(kw_only=True)
 class Merged:
-    """``written`` is what the topmost filesystem layer has to say, so that the stacked parts become ``index``."""
+    """``written`` is what the topmost filesystem layer has to say, so that the stacked parts become ``index``. Of the paths
+    that are ``shared`` several parts say something.
+    """
 
     index: Index
+    shared: Set[str]
     written: Mapping[str, Entry]
     conflicts: Sequence[Conflict]
 
@@ -52,37 +55,41 @@ def merge(base: Index, parts: Sequence[Part]) -> Merged:
 class _Merge:
     base: Index
     parts: Sequence[Part]
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: Stacked[Entry] = field(init=False)  # as the topmost part has them, with what is put ``over`` that
+    over: dict[str, Entry] = field(default_factory=dict)
+    shared: set[str] = field(default_factory=set)  # paths of which more than one part says something
     contents: dict[str, bytes] = field(default_factory=dict)
     written: dict[str, Entry] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        whole = Stacked[Entry](())
+        for index in self._indexes:
+            both = shared(whole, index.entries)
+            whole = pile(whole, index.entries, both)
+            self.shared |= both
+            self.contents |= index.contents
+        self.over |= whole.over
+        self.entries = Stacked(whole.layers, self.over, whole.gone)
+
     def result(self) -> Merged:
-        for part in self.parts:
-            self.entries |= part.index.entries
-            self.contents |= part.index.contents
-        shared = self._shared()
-        groups = {path: changed for path in shared if is_group(path) and len(changed := self._changed(path)) > 1}
+        groups = {path: changed for path in self.shared if is_group(path) and len(changed := self._changed(path)) > 1}
         links = {path: self._links(path, changed) for path, changed in groups.items()}
         owned = {link for some in links.values() for link in some if self._is_link(link)}
-        for path in sorted(shared.keys() - owned):
-            self._settle(path, shared[path])
+        for path in sorted(path for path in self.shared - owned if self._differs(path)):
+            self._settle(path, [part for part in self.parts if path in part.index.entries])
         for path, changed in sorted(groups.items()):
             self._relink(path, changed, links[path])
         self._merge_extended_states()
         self._drop_icon_caches()
         self.conflicts += [*self._buried(), *self._astray()]
-        return Merged(
-            index=Index(entries=self.entries, contents=self.contents), written=self.written, conflicts=self.conflicts
-        )
+        pieces = (*self._indexes, Index(entries=self.written))
+        index = Index(entries=self.entries, contents=self.contents, pieces=pieces)
+        return Merged(index=index, shared=self.shared, written=self.written, conflicts=self.conflicts)
 
-    def _shared(self) -> dict[str, list[Part]]:
-        """The paths of which more than one part says something, by whom."""
-        shared: dict[str, list[Part]] = {}
-        for one, other in combinations(self.parts, 2):
-            for path in one.index.entries.keys() & other.index.entries.keys() - shared.keys():
-                shared[path] = [part for part in self.parts if path in part.index.entries]
-        return shared
+    def _differs(self, path: str) -> bool:
+        said = [entry for index in self._indexes if (entry := index.entries.get(path)) is not None]
+        return said.count(said[0]) < len(said)
 
     def _changed(self, path: str) -> list[Part]:
         was = self.base.entries.get(path)
@@ -120,10 +127,7 @@ class _Merge:
         relink(owned, wanted_links(group, merged, file, self._tree), self._tree, self._put)
 
     def _settle(self, path: str, users: Sequence[Part]) -> None:
-        versions = [part.index.entries[path] for part in users]
-        top = versions[-1]
-        if versions.count(top) == len(versions):
-            return
+        top = users[-1].index.entries[path]
         was = self.base.entries.get(path)
         changed = [part for part in users if part.index.entries[path] != was]
         wanted = {part.index.entries[path] for part in changed}
@@ -170,7 +174,7 @@ class _Merge:
 
     def _drop_icon_caches(self) -> None:
         """GTK believes one whose date is not older than its folder's, and in an image all are of one date."""
-        caches = sorted({path for part in self.parts for path in part.index.notable["icon-theme.cache"]})
+        caches = sorted({path for part in self.parts for path in part.index.icon_caches})
         for path in caches:
             theme = path.rpartition("/")[0]
             if not is_icon_cache(path) or self.entries[path].kind is not Kind.FILE:
@@ -224,7 +228,7 @@ class _Merge:
         self._put(path, changed[0].index.entries[path], changed[0].index.contents.get(path))
 
     def _put(self, path: str, entry: Entry, content: bytes | None = None) -> None:
-        self.entries[path] = self.written[path] = entry
+        self.over[path] = self.written[path] = entry
         self.contents.pop(path, None)
         if content is not None:
             self.contents[path] = content
@@ -248,7 +252,7 @@ class _Merge:
             for other in self.parts:
                 if other is part:
                     continue
-                for path in sorted(part.index.entries.keys() & other.index.folders):
+                for path in sorted(among(part.index.entries, other.index.folders - part.index.kept)):
                     if hides(part.index.entries[path]) and not is_noise(path) and any(other.index.inside(path)):
                         what = "is a folder in which the one has files, and the other has removed or replaced it"
                         yield Conflict(parts=(other.name, part.name), path=path, what=what, cause=Cause.DATABASE)
@@ -256,7 +260,7 @@ class _Merge:
     def _astray(self) -> Iterator[Conflict]:
         """An entry below what is a link in the base would put a folder in the link's place: /bin gone, say."""
         for part in self.parts:
-            behind = part.index.folders & self.base.links.keys()
+            behind = self.base.links.keys() & part.index.folders
             for path in sorted(part.index.entries) if behind else ():
                 if not behind.isdisjoint(folders(path)):
                     yield Conflict(parts=(part.name,), path=path, what="stands behind a link")

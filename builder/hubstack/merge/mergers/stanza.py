@@ -14,19 +14,20 @@ Stanza: TypeAlias = Mapping[str, str]  # field → value, continuation lines inc
 
 @lru_cache(64)  # a part's version is read in each merge that it has a part in
 def parse_stanzas(content: bytes) -> Sequence[Stanza]:
-    found: list[Stanza] = []
-    for block in text(content).split("\n\n"):
-        stanza: dict[str, str] = {}
-        name = ""
-        for line in block.split("\n"):
-            if line[:1] in {" ", "\t"} and name:
-                stanza[name] += f"\n{line}"
-            elif ":" in line:
-                name, _, value = line.partition(":")
-                stanza[name] = value
-        if stanza:
-            found.append(stanza)
-    return found
+    return [stanza for block in text(content).split("\n\n") if (stanza := _stanza(block))]
+
+
+@lru_cache(20_000)  # of what parts have in one file, most is the base's
+def _stanza(block: str) -> Stanza:
+    stanza: dict[str, str] = {}
+    name = ""
+    for line in block.split("\n"):
+        if line[:1] in {" ", "\t"} and name:
+            stanza[name] += f"\n{line}"
+        elif ":" in line:
+            name, _, value = line.partition(":")
+            stanza[name] = value
+    return stanza
 
 
 def render_stanzas(stanzas: Sequence[Stanza]) -> bytes:
