@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hubstack.build import Builder
-from hubstack.cli.build import build, known, make_shelf
+from hubstack.cli.build import build, known
 from hubstack.cli.invocation import Invocation
 from hubstack.engine import Docker
 from hubstack.event import Event
@@ -110,7 +110,7 @@ class Site:
             engine=self.engine,
             store=self.store,
             publisher=Publisher(registry=registry, names=names) if push else None,
-            shelf=make_shelf(invocation, inputs, registry, push=push),
+            shelf=invocation.shelf(inputs, registry, push=push),
             on_event=self._keep,
             cancel=threading.Event(),
             today=self.today,

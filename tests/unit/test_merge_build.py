@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from hubstack.buildx import Job
-from hubstack.cli.build import make_shelf
 from hubstack.errors import EngineError, RegistryError
 from hubstack.event import Line, Phase
 from hubstack.fingerprint import Fact
@@ -174,7 +173,7 @@ def forged(site: Site, *, trust: bool) -> str:
     inputs = MERGED.inputs()
     site.run(inputs)
     registry, node = site.connect(publish=True), inputs.fingerprint("scipy")
-    shelf = make_shelf(site.invocation(inputs.project), inputs, registry, push=True)
+    shelf = site.invocation(inputs.project).shelf(inputs, registry, push=True)
     built = shelf.take([node], {})[node]
     index = Index(entries={path: file_entry(b"forged") for path in built.index.entries})
     shelf.put(node, replace(built, index=index))
@@ -198,7 +197,7 @@ def test_a_signed_image_on_other_parents_than_the_tags_name_is_refused(site: Sit
     site.run(inputs)
     tags = fake.repositories["hub/build"].tags
     tags[f"fp-{inputs.fingerprint('lab')}"] = tags[f"fp-{inputs.fingerprint('r')}"]
-    shelf = make_shelf(site.invocation(inputs.project), inputs, site.connect(), push=False)
+    shelf = site.invocation(inputs.project).shelf(inputs, site.connect(), push=False)
     other = replace(shelf, store=Store(site.folder / "nothing"), trust=False, _kept={})
     with pytest.raises(RegistryError, match="built on other images"):
         other.take([inputs.fingerprint("scipy")], {})
@@ -261,7 +260,7 @@ def test_what_is_not_settled_yet_is_nobodys_image(site: Site) -> None:
     inputs = MERGED.inputs()
     site.run(inputs)
     registry = site.connect(publish=True)
-    shelf = make_shelf(site.invocation(inputs.project), inputs, registry, push=False)
+    shelf = site.invocation(inputs.project).shelf(inputs, registry, push=False)
     node, fingerprint = inputs.graph.nodes["lab.r"], inputs.fingerprint("lab.r")
     _watch(shelf, inputs)
     site.store.discard(fingerprint)

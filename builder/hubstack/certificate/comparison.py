@@ -16,6 +16,7 @@ from hubstack.merge.entry import GONE, Entry, Index, Kind
 from hubstack.merge.mergers import STATUS, is_database
 from hubstack.merge.mergers.stanza import by_key
 from hubstack.merge.noise import is_noise
+from hubstack.merge.stacked import different
 from hubstack.names import FINGERPRINT_LABEL, SETTLED_LABEL
 
 
@@ -75,7 +76,7 @@ def _common(merged: Tree, chains: Sequence[Tree]) -> Iterator[str]:
 
 
 def _unlike(one: Tree, other: Tree) -> set[str]:
-    changed = {path for path, _ in one.index.entries.items() ^ other.index.entries.items()}
+    changed = different(one.index.entries, other.index.entries)
     return {path for path in changed if not is_noise(path) and not _alike(path, one.index, other.index)}
 
 

@@ -40,7 +40,6 @@ from hubstack.cli.publish import (
 if TYPE_CHECKING:
     from hubstack.errors import RegistryError
     from hubstack.event import Stream
-    from hubstack.merge.shelf import Shelf
     from hubstack.pipeline import Inputs
     from hubstack.plan import Known, Plan
     from hubstack.publish import Published
@@ -209,7 +208,7 @@ def build(
             engine=invocation.engine(builders),
             store=invocation.store,
             publisher=publisher,
-            shelf=make_shelf(invocation, inputs, registry, push=push),
+            shelf=invocation.shelf(inputs, registry, push=push),
             on_event=stream,
             cancel=threading.Event(),
             ca_bundle=invocation.ca_bundle,
@@ -234,25 +233,6 @@ def build(
         show_table(rows)
         _say_packages(plan, records)
     return all(outcome.result in GOOD for outcome in outcomes.values())
-
-
-def make_shelf(invocation: Invocation, inputs: Inputs, registry: Registry, *, push: bool) -> Shelf:
-    from hubstack.merge.shelf import Shelf, Source
-
-    nodes = (inputs.graph.nodes[node] for node in inputs.identities)
-    return Shelf(
-        sources={
-            inputs.fingerprint(node.id): Source(
-                name=node.layer, parents=tuple(sorted(inputs.fingerprint(one) for one in node.parents))
-            )
-            for node in nodes
-        },
-        registry=registry,
-        names=invocation.names,
-        store=invocation.store,
-        write=push,
-        trust=invocation.project.settings.signing is None,
-    )
 
 
 def _check(invocation: Invocation, seal: Seal, plan: Plan, *, push: bool) -> None:

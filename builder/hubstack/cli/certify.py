@@ -73,14 +73,14 @@ def _certified(invocation: Invocation, inputs: Inputs, remote: Remote, pair: Pai
     """Kept in the registry; None where something could not be built, or didn't pass its tests."""
     from hubstack.certificate.examination import examine, write_certificate
     from hubstack.certificate.pair import stage
-    from hubstack.cli.build import build, make_shelf
+    from hubstack.cli.build import build
 
     staged = stage(inputs, invocation.lock, pair)
     try:
         if not build(invocation, staged.inputs, push=False, jobs=jobs, rebase=False):
             return None
         with invocation.store.lock():
-            found = examine(make_shelf(invocation, staged.inputs, remote.registry, push=False), staged, pair)
+            found = examine(invocation.shelf(staged.inputs, remote.registry, push=False), staged, pair)
     finally:
         _forget(invocation, inputs)
     write_certificate(remote, pair, found)

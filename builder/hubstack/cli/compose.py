@@ -92,7 +92,6 @@ def _prepare(invocation: Invocation, layers: tuple[str, ...]) -> Inputs:
 
 def _work_out(invocation: Invocation, inputs: Inputs, known: Remote, ref: ImageRef, *, as_json: bool) -> None:
     """Raises MergeConflict, and UsageError where something isn't built."""
-    from hubstack.cli.build import make_shelf
     from hubstack.merge.join import work_out
 
     (node,) = inputs.selection.nodes
@@ -100,7 +99,7 @@ def _work_out(invocation: Invocation, inputs: Inputs, known: Remote, ref: ImageR
     if missing := [step.node.id for step in plan.dirty() if step.node.id != node]:
         raise UsageError(f"not built yet: {', '.join(missing)}", hint="--push builds what is missing.")
     digests = {step.identity.fingerprint: step.digest for step in plan.steps if step.digest is not None}
-    shelf = make_shelf(invocation, inputs, known.registry, push=False)
+    shelf = invocation.shelf(inputs, known.registry, push=False)
     if not inputs.graph.nodes[node].is_merge:
         found = shelf.registry.manifest(invocation.names.node(inputs.fingerprint(node)))
         assert found is not None  # nothing is missing

@@ -20,6 +20,7 @@ from hubstack.reference import ImageRef
 if TYPE_CHECKING:
     from hubstack.engine import Docker
     from hubstack.lock import Lock
+    from hubstack.merge.shelf import Shelf
     from hubstack.names import Names
     from hubstack.pipeline import Inputs
     from hubstack.registry import Registry
@@ -101,6 +102,25 @@ class Invocation:
         from hubstack.store import FOLDER, Store
 
         return Store(self.root / FOLDER)
+
+    def shelf(self, inputs: Inputs, registry: Registry, *, push: bool) -> Shelf:
+        """What merging needs to know of the nodes of ``inputs``."""
+        from hubstack.merge.shelf import Shelf, Source
+
+        nodes = (inputs.graph.nodes[node] for node in inputs.identities)
+        return Shelf(
+            sources={
+                inputs.fingerprint(node.id): Source(
+                    name=node.layer, parents=tuple(sorted(inputs.fingerprint(one) for one in node.parents))
+                )
+                for node in nodes
+            },
+            registry=registry,
+            names=self.names,
+            store=self.store,
+            write=push,
+            trust=self.project.settings.signing is None,
+        )
 
     def engine(self, builders: Sequence[str] = ()) -> Docker:
         from hubstack.engine import Docker

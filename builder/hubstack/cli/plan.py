@@ -87,10 +87,9 @@ def foreseen(invocation: Invocation, inputs: Inputs, plan: Plan) -> Plan:
     """The plan without moves of which is known already that a build will have to be made instead."""
     if not any(step.moved for step in plan.steps):
         return plan
-    from hubstack.cli.build import make_shelf
     from hubstack.merge.foresight import foresee
 
-    shelf = make_shelf(invocation, inputs, invocation.connect(), push=False)
+    shelf = invocation.shelf(inputs, invocation.connect(), push=False)
     return foresee(plan, inputs.graph, shelf.look)
 
 
