@@ -186,7 +186,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def pairs(site: Site) -> Mapping[tuple[str, str], Pair | None]:
     inputs = MERGED.inputs("all")
-    return pairs_of(inputs, Remote(registry=site.connect(), names=site.names), inputs.selection.nodes)
+    return dict(pairs_of(inputs, Remote(registry=site.connect(), names=site.names), inputs.selection.nodes))
 
 
 def test_pairs_are_of_all_merges_below_and_known_by_the_images_they_are_of(site: Site) -> None:

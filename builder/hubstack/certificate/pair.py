@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -38,18 +38,19 @@ def merges_below(graph: Graph, node: str) -> Iterator[Node]:
         waiting += new
 
 
-def pairs_of(inputs: Inputs, known: Known, nodes: Iterable[str]) -> Mapping[tuple[str, str], Pair | None]:
-    """All pairs that merges below ``nodes`` put together; None for one of which a part isn't built."""
+def pairs_of(inputs: Inputs, known: Known, nodes: Iterable[str]) -> Sequence[tuple[tuple[str, str], Pair | None]]:
+    """All pairs that merges below ``nodes`` put together, each once; None for one of which a part isn't built."""
     merges = dict.fromkeys(one.id for node in nodes for one in merges_below(inputs.graph, node))
     parts = dict.fromkeys(parent for merge in merges for parent in inputs.graph.nodes[merge].parents)
     tags = {node: node_tag(inputs.fingerprint(node)) for node in parts}
     there = known.digests(list(dict.fromkeys(tags.values())))
     digests = {node: there[tag] for node, tag in tags.items() if tag in there}
-    return {
-        pair: _pair(inputs.graph, merge, pair, digests)
+    found = (
+        (pair, _pair(inputs.graph, merge, pair, digests))
         for merge in (inputs.graph.nodes[one] for one in merges)
         for pair in combinations(merge.parents, 2)
-    }
+    )
+    return list(dict.fromkeys(found))
 
 
 def _pair(graph: Graph, merge: Node, nodes: tuple[str, str], digests: Mapping[str, Digest]) -> Pair | None:

@@ -40,11 +40,11 @@ def standings(
 ) -> Mapping[str, Standing]:
     """By STACK/VARIANT, for images in which something is merged."""
     pairs = {image.variant.id: pairs_of(inputs, known, [image.node]) for image in plan.images}
-    found = read({pair.key: pair for some in pairs.values() for pair in some.values() if pair is not None}.values())
+    found = read({pair.key: pair for some in pairs.values() for _, pair in some if pair is not None}.values())
     return {
         variant: Standing(
             pairs=len(some),
-            certificates=tuple(found[one.key] for one in some.values() if one is not None and one.key in found),
+            certificates=tuple(found[one.key] for _, one in some if one is not None and one.key in found),
         )
         for variant, some in pairs.items()
         if some

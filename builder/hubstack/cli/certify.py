@@ -62,11 +62,11 @@ def _pairs(inputs: Inputs, remote: Remote) -> Sequence[Pair]:
     from hubstack.certificate.pair import pairs_of
 
     pairs = pairs_of(inputs, remote, inputs.selection.nodes)
-    if missing := sorted({node for nodes, pair in pairs.items() if pair is None for node in nodes}):
+    if missing := sorted({node for nodes, pair in pairs if pair is None for node in nodes}):
         raise UsageError(
             f"not all are built and pushed yet: {', '.join(missing)}", hint="First: hubstack build --push."
         )
-    return [*{pair.key: pair for pair in pairs.values() if pair is not None}.values()]
+    return [*{pair.key: pair for _, pair in pairs if pair is not None}.values()]
 
 
 def _certified(invocation: Invocation, inputs: Inputs, remote: Remote, pair: Pair, jobs: int) -> Certificate | None:
