@@ -5,11 +5,8 @@ Every build of these runs is made without BuildKit's cache, so that equal digest
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +15,9 @@ import pytest
 from hubstack.reference import ImageRef
 from hubstack.registry import Registry
 
-from tests.engine.relay import Moment, Relay
-from tests.engine.workbench import Work, builders, containers, neutral, published, without_hello, wrap_buildx
+from tests.engine.killing import Killing, assert_no_builder_is_left, at_event, at_request, leftovers
+from tests.engine.relay import Relay
+from tests.engine.workbench import Work, containers, neutral, published, without_hello, wrap_buildx
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -66,30 +64,6 @@ def relay(real_registry: ImageRef) -> Iterator[Relay]:
         yield relay
 
 
-def at_event(**wanted: str) -> Callable[[Relay, subprocess.Popen[str]], None]:
-    """Kill as soon as the run says so."""
-
-    def wait(_relay: Relay, run: subprocess.Popen[str]) -> None:
-        assert run.stdout is not None
-        for line in run.stdout:
-            event = json.loads(line)
-            if all(value in str(event.get(name)) for name, value in wanted.items()):
-                run.kill()
-                return
-
-    return wait
-
-
-def at_request(
-    method: str, path: str, *, nth: int = 1, after: bool = False
-) -> Callable[[Relay, subprocess.Popen[str]], None]:
-    def wait(relay: Relay, run: subprocess.Popen[str]) -> None:
-        relay.moments.append(Moment(method, path, run.kill, nth=nth, after=after))
-        run.communicate()
-
-    return wait
-
-
 MOMENTS = {
     "while a step runs": at_event(event="line", node="words-", text="half way"),
     "while a test runs": at_event(event="phase", node="both-", phase="testing"),
@@ -102,7 +76,7 @@ MOMENTS = {
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=[name.replace(" ", "-") for name in MOMENTS])
 def test_the_end_is_the_same(
-    moment: Callable[[Relay, subprocess.Popen[str]], None],
+    moment: Killing,
     undisturbed: Undisturbed,
     make_project: Callable[[Path], Work],
     registry: Registry,
@@ -124,8 +98,7 @@ def test_the_end_is_the_same(
     assert neutral_tags(registry, work) == undisturbed.tags
     assert neutral(work.configmap(), work) == undisturbed.configmap
     assert containers(work) == []
-    left = [path.name for path in (work.folder / ".hubstack").rglob("*") if path.name.startswith((".new-", "build-"))]
-    assert left == []
+    assert leftovers(work) == []
 
 
 def assert_no_tag_says_too_much(there: dict[str, str], undisturbed: Undisturbed) -> None:
@@ -133,10 +106,3 @@ def assert_no_tag_says_too_much(there: dict[str, str], undisturbed: Undisturbed)
     assert there.items() <= undisturbed.tags.items()
     tested = {digest for name, digest in there.items() if ":ok-" in name}
     assert {digest for name, digest in there.items() if not name.startswith("build:")} <= tested
-
-
-def assert_no_builder_is_left(work: Work) -> None:
-    deadline = time.monotonic() + 10
-    while left := builders(work):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
