@@ -74,17 +74,16 @@ def prepared(work: Work) -> Work:
 
 def lasting(registry: Registry, work: Work) -> dict[str, str]:
     """All tags and digests but those of records, which hold durations."""
-    prefix = replace(work.prefix, host=registry.host)
-    found = tags(registry, *(prefix.child(name) for name in REPOSITORIES))
-    start = f"{prefix.repository}/"
+    found = tags(registry, *(work.prefix.child(name) for name in REPOSITORIES))
+    start = f"{work.prefix.repository}/"
     lasting = {name: digest for name, digest in found.items() if ":info-" not in name and ":last-" not in name}
     return {name.removeprefix(start): str(digest) for name, digest in lasting.items()}
 
 
 def broken(registry: Registry, work: Work) -> list[str]:
     """The tags of which something is not there."""
-    prefix = replace(work.prefix, host=registry.host)
-    refs = [prefix.child(name).with_tag(tag) for name in REPOSITORIES for tag in registry.tags(prefix.child(name))]
+    repositories = [work.prefix.child(name) for name in REPOSITORIES]
+    refs = [repository.with_tag(tag) for repository in repositories for tag in registry.tags(repository)]
     return [str(ref) for ref in refs if not whole(registry, ref)]
 
 
@@ -155,10 +154,10 @@ def test_the_end_is_the_same(
     tmp_path: Path,
 ) -> None:
     work = branch(undisturbed.layers, tmp_path, fresh_prefix(), registry)
-    work = replace(work, prefix=replace(work.prefix, host=relay.host))
     if moment in BARE:
         shutil.rmtree(work.folder / ".hubstack")
-    with work.start("build", "--push", "--json") as run:
+    relayed = replace(work, prefix=replace(work.prefix, host=relay.host))
+    with relayed.start("build", "--push", "--json") as run:
         MOMENTS[moment](relay, run)
     assert run.returncode == -signal.SIGKILL
     assert_no_builder_is_left(work)
