@@ -6,7 +6,6 @@ All cases go on from the same built layers, so that nothing but merges is repeat
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from hubstack.reference import ImageRef
 from hubstack.registry import Registry
 
 from tests.engine.killing import assert_no_builder_is_left, at_event, at_request, leftovers
+from tests.engine.merging import branch
 from tests.engine.relay import Relay
 from tests.engine.workbench import DEADLINE_S, Run, Work, containers, docker, tags, wrap_buildx
 
@@ -92,14 +92,9 @@ def whole(registry: Registry, ref: ImageRef) -> bool:
     return manifest is not None and all(registry.has_blob(ref, blob.digest) for blob in manifest.blobs)
 
 
-def branch(work: Work, folder: Path, prefix: ImageRef, registry: Registry) -> Work:
-    """Another copy of the project, its store and what it has published, as if its layers were just built."""
-    for tag in registry.tags(work.prefix.child("build")):
-        registry.copy_image(work.prefix.child("build").with_tag(tag), prefix.child("build").with_tag(tag))
-    ignore = shutil.ignore_patterns("lock")
-    shutil.copytree(work.folder, folder / "project", symlinks=True, copy_function=os.link, ignore=ignore)
-    work = replace(work, folder=folder / "project", prefix=prefix)
-    return wrap_buildx(work, folder / "docker", "--no-cache")
+def branched(work: Work, folder: Path, prefix: ImageRef, registry: Registry) -> Work:
+    """As if its layers were just built."""
+    return wrap_buildx(branch(work, folder / "project", prefix, registry), folder / "docker", "--no-cache")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +107,7 @@ def undisturbed(
     folder = tmp_path_factory.mktemp("undisturbed")
     layers = prepared(make_project(folder / "layers"))
     layers.build(*(f"layer:{name}" for name in LAYERS))
-    work = branch(layers, folder / "work", fresh_prefix(), registry)
+    work = branched(layers, folder / "work", fresh_prefix(), registry)
     run = work.build()
     assert run.layers("building") == []
     assert run.layers("merging") == ["crier.herald", "crier.mute"]
@@ -153,7 +148,7 @@ def test_the_end_is_the_same(
     relay: Relay,
     tmp_path: Path,
 ) -> None:
-    work = branch(undisturbed.layers, tmp_path, fresh_prefix(), registry)
+    work = branched(undisturbed.layers, tmp_path, fresh_prefix(), registry)
     if moment in BARE:
         shutil.rmtree(work.folder / ".hubstack")
     relayed = replace(work, prefix=replace(work.prefix, host=relay.host))
@@ -177,7 +172,7 @@ def test_two_runs_at_once_end_with_the_same_images(
 ) -> None:
     """Under a prefix that has nothing: one has built the layers and sends them, the other has to build all."""
     prefix = fresh_prefix()
-    has = replace(branch(undisturbed.layers, tmp_path / "one", fresh_prefix(), registry), prefix=prefix)
+    has = replace(branched(undisturbed.layers, tmp_path / "one", fresh_prefix(), registry), prefix=prefix)
     lacks = replace(undisturbed.layers.clone(tmp_path / "other"), prefix=prefix)
     with has.start("build", "--push", "--json") as first, lacks.start("build", "--push", "--json") as second:
         said = [process.communicate(timeout=DEADLINE_S) for process in (first, second)]
