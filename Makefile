@@ -11,10 +11,10 @@ BIN := .venv/bin
 HUBSTACK := $(BIN)/hubstack --registry $(HUBSTACK_REGISTRY) $(if $(CA_BUNDLE),--ca-bundle $(CA_BUNDLE))
 DEMO_STACKS := minimal scipy datascience
 UNIT := not engine and not registry and not slow
-# What runs beside itself: no engine, no browser, no registry, no port that is named.
-FAST := tests/docs tests/merge tests/promises tests/unit
-# What brings engines of its own, and what needs little of the one that all share.
-BESIDE := tests/helm tests/engine/test_runners.py tests/engine/test_supply.py
+# One after another: what takes the time, and what builds in this folder, where one build waits for the other.
+ALONE := tests/browser tests/engine/test_demo.py tests/engine/test_registry.py tests/engine/test_repository.py
+# In order of their names: by default files with few tests would be last, and those take the longest.
+BY_FILE := --dist=loadfile --no-loadscope-reorder
 # What `make proof` draws: how many sets, which, and whether both of Debian's releases are at work at once.
 SETS ?= 200
 SEED ?= 1
@@ -41,10 +41,9 @@ everything: setup ## the same for every stack and every hub
 	$(HUBSTACK) build --push --profiles dist/everything
 
 test: tools lint ## every test, with real builds on a real engine and a real registry
-	HUBSTACK_TEST_TOOLS=1 $(PYTEST) -q --numprocesses=2 -m '$(UNIT)' $(FAST)
-	HUBSTACK_TEST_TOOLS=1 $(PYTEST) -m 'not ($(UNIT))' $(FAST)
-	HUBSTACK_TEST_TOOLS=1 $(PYTEST) -q --numprocesses=2 --dist=loadfile $(BESIDE)
-	HUBSTACK_TEST_TOOLS=1 $(PYTEST) $(addprefix --ignore=,$(FAST) $(BESIDE))
+	HUBSTACK_TEST_TOOLS=1 $(PYTEST) -q --numprocesses=2 -m '$(UNIT)'
+	HUBSTACK_TEST_TOOLS=1 $(PYTEST) -q --numprocesses=2 $(BY_FILE) -m 'not ($(UNIT))' $(addprefix --ignore=,$(ALONE))
+	HUBSTACK_TEST_TOOLS=1 $(PYTEST) $(ALONE)
 
 check: venv lint unit ## the fast part of test: format, lint, types, unit tests; no engine
 

@@ -74,6 +74,7 @@ ELSEWHERE = {  # commands that no test here runs, and why
     "hubstack repo . --ref main --push": "git and an engine build it: tests/engine has some",
     "make demo": "installs what a machine lacks and builds for minutes; what it calls is run by tests/engine",
     "make test": "is what runs this test",
+    "hubstack simulate --runners 64 --format svg > scale.svg": "draws 100,000 nodes: tests/unit/test_simulate.py does it once",
     "hubstack profiles demo --diff -": "waits for a ConfigMap on its standard input; tests/unit/test_cli_profiles.py gives it one",
     "hubstack profiles --promote staging prod": "the example has one hub; tests/unit/test_cli_profiles.py has both",
     'hubstack matrix --format github >>"$GITHUB_OUTPUT"': "a workflow's: tests/engine/test_runners.py runs it",
@@ -137,6 +138,7 @@ NEEDS_AN_INDEX = {  # run with the real one by the test marked `engine`; only pa
     "hubstack update",
     "hubstack update --only layer:dask",
     "hubstack update --only numpy",
+    "hubstack update --only debian",
     "hubstack update --only layer:plots",
 }
 OUTPUTS = {"sh /srv/hubstack/contents.sh": "=python\nnumpy\t2.3.5\n=debian\nlibgdal36\t3.10\n"}  # what images hold

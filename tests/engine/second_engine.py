@@ -72,15 +72,21 @@ def _folder() -> Iterator[str]:
 def _bridge() -> Iterator[str]:
     """A bridge with the first subnet of 172.31.x.0/24 that nobody here has; with ``bridge: none`` docker0 would vanish."""
     taken = subprocess.run(["ip", "-4", "-brief", "address"], check=True, capture_output=True, text=True).stdout
-    number = next(one for one in range(100, 255) if f" 172.31.{one}." not in taken)
+    free = (one for one in range(100, 255) if f" 172.31.{one}." not in taken)
+    number = next(one for one in free if _added(f"hubstack{one}"))
     name = f"hubstack{number}"
-    _ip("link", "add", name, "type", "bridge")
     try:
         _ip("address", "add", f"172.31.{number}.1/24", "dev", name)
         _ip("link", "set", name, "up")
         yield name
     finally:
         _ip("link", "delete", name)
+
+
+def _added(name: str) -> bool:
+    """False where another process was quicker."""
+    command = ["ip", "link", "add", name, "type", "bridge"]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 def _ip(*words: str) -> None:

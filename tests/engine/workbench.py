@@ -5,12 +5,14 @@ A plugin of tests/conftest.py, because the tests of promises need it as well.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -241,7 +243,9 @@ def rootfs(
         "bootstrap: {suite: trixie, variant: minbase, include: [ca-certificates, python3, python3-venv]}\n",
     )
     work.write("base/debian/Dockerfile.j2", "FROM parent\nUSER 1000:100\n")
-    work.build("layer:debian")
+    with Path(tempfile.gettempdir(), "hubstack-rootfs.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # who runs beside finds it in the registry, too
+        work.build("layer:debian")
     tag = f"fp-{work.nodes('layer:debian')['debian']['fingerprint']}"
     ref = prefix.child("build").with_tag(tag)
     digest = registry.head(ref)

@@ -14,6 +14,8 @@ from tests.commandline import run
 from tests.fakes.registry import Account, FakeRegistry
 from tests.helm.tree import FORMS, HUBS, THREE_HUBS, Tree, files
 
+pytestmark = pytest.mark.slow  # whole runs of the command, and of helm or kubectl
+
 FILLED = 'hunter2: "correct horse"\nsops: {}\n'
 
 

@@ -18,6 +18,8 @@ from traitlets.config import Config
 from tests.helm.conftest import Helm
 from tests.helm.tree import HUBS, THREE_HUBS
 
+pytestmark = pytest.mark.slow  # whole runs of the command, and of helm or kubectl
+
 Emitted = Mapping[tuple[str, str], Path]
 
 

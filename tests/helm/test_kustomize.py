@@ -20,6 +20,8 @@ from jsonschema import Draft202012Validator
 from tests.helm.conftest import Tool
 from tests.helm.tree import HUBS, files
 
+pytestmark = pytest.mark.slow  # whole runs of the command, and of helm or kubectl
+
 Emitted = Mapping[tuple[str, str], Path]
 FLUX = json.loads((Path(__file__).parent / "flux.json").read_text())
 RELEASES = ("1.30", "1.37")  # the oldest that somebody may still run, and the newest whose schemas are here

@@ -18,6 +18,8 @@ from tests.helm.conftest import Helm
 from tests.helm.test_helm import KUBECONFIG, load, run_snippets, start, values_of
 from tests.shell import Shell, TerminalEngine
 
+pytestmark = pytest.mark.slow  # whole runs of the command, and of helm or kubectl
+
 OPERATORS = "c.KubeSpawner.pre_spawn_hook = lambda spawner: None"
 
 

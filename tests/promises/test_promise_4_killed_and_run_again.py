@@ -5,11 +5,8 @@ Every build of these runs is made without BuildKit's cache, so that equal digest
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +15,9 @@ import pytest
 from hubstack.reference import ImageRef
 from hubstack.registry import Registry
 
-from tests.engine.relay import Moment, Relay
-from tests.engine.workbench import Work, builders, containers, neutral, published, without_hello, wrap_buildx
+from tests.engine.killing import Killing, assert_no_builder_is_left, at_event, at_request, leftovers
+from tests.engine.relay import Relay
+from tests.engine.workbench import Work, containers, neutral, published, without_hello, wrap_buildx
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -37,6 +35,7 @@ def prepared(work: Work, folder: Path) -> Work:
     shutil.rmtree(work.folder / "layers" / "numbers")
     work.edit("stacks/small.yaml", "layers: [numbers]", "layers: [python]")
     work.edit("layers/both/layer.yaml", "requires: [numbers, words]", "requires: [words]")
+    work.edit("stacks/both.yaml", "tone: [plain, loud]", "tone: [plain]")
     work.edit("layers/both/tests/greets.sh", 'python -c "import six"', "sleep 1")
     work.edit("layers/python/Dockerfile.j2", "python3 -m venv", "python3 -m venv --without-pip")
     work.edit("layers/words/Dockerfile.j2", "{% call run() %}\n", "{% call run() %}\necho half way; sleep 1\n")
@@ -66,43 +65,19 @@ def relay(real_registry: ImageRef) -> Iterator[Relay]:
         yield relay
 
 
-def at_event(**wanted: str) -> Callable[[Relay, subprocess.Popen[str]], None]:
-    """Kill as soon as the run says so."""
-
-    def wait(_relay: Relay, run: subprocess.Popen[str]) -> None:
-        assert run.stdout is not None
-        for line in run.stdout:
-            event = json.loads(line)
-            if all(value in str(event.get(name)) for name, value in wanted.items()):
-                run.kill()
-                return
-
-    return wait
-
-
-def at_request(
-    method: str, path: str, *, nth: int = 1, after: bool = False
-) -> Callable[[Relay, subprocess.Popen[str]], None]:
-    def wait(relay: Relay, run: subprocess.Popen[str]) -> None:
-        relay.moments.append(Moment(method, path, run.kill, nth=nth, after=after))
-        run.communicate()
-
-    return wait
-
-
 MOMENTS = {
     "while a step runs": at_event(event="line", node="words-", text="half way"),
     "while a test runs": at_event(event="phase", node="both-", phase="testing"),
     "in the middle of an upload": at_request("PUT", "/blobs/uploads/", nth=4),
     "between a node's tags": at_request("PUT", "/manifests/ok-", nth=3),
     "between a name and its channel": at_request("PUT", "/manifests/plain-latest"),
-    "between two channels": at_request("PUT", "/manifests/(plain|loud|default)-latest", nth=2, after=True),
+    "between two channels": at_request("PUT", "/manifests/(plain|default)-latest", nth=2, after=True),
 }
 
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=[name.replace(" ", "-") for name in MOMENTS])
 def test_the_end_is_the_same(
-    moment: Callable[[Relay, subprocess.Popen[str]], None],
+    moment: Killing,
     undisturbed: Undisturbed,
     make_project: Callable[[Path], Work],
     registry: Registry,
@@ -124,8 +99,7 @@ def test_the_end_is_the_same(
     assert neutral_tags(registry, work) == undisturbed.tags
     assert neutral(work.configmap(), work) == undisturbed.configmap
     assert containers(work) == []
-    left = [path.name for path in (work.folder / ".hubstack").rglob("*") if path.name.startswith((".new-", "build-"))]
-    assert left == []
+    assert leftovers(work) == []
 
 
 def assert_no_tag_says_too_much(there: dict[str, str], undisturbed: Undisturbed) -> None:
@@ -133,10 +107,3 @@ def assert_no_tag_says_too_much(there: dict[str, str], undisturbed: Undisturbed)
     assert there.items() <= undisturbed.tags.items()
     tested = {digest for name, digest in there.items() if ":ok-" in name}
     assert {digest for name, digest in there.items() if not name.startswith("build:")} <= tested
-
-
-def assert_no_builder_is_left(work: Work) -> None:
-    deadline = time.monotonic() + 10
-    while left := builders(work):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
