@@ -347,6 +347,15 @@ def test_plug_ins_and_their_host() -> None:
     assert settled({}, {**host, **plugin}, {**host, **plugin}) == []
 
 
+def test_what_stands_in_an_order_of_its_own_once_both_have_it() -> None:
+    """PAM's profiles are sorted by a priority that each states in its file."""
+    base: Mapping[str, Content] = {"usr/share/pam-configs/unix": b""}
+    one, other = {"usr/share/pam-configs/tmpdir": b""}, {"usr/share/pam-configs/capability": b""}
+    found = both(base, one, other)
+    assert [{one.command for one in each.interests} for each in found] == [{"pam-auth-update --package"}] * 2
+    assert settled(base, one, {"usr/bin/x": b""}) == []
+
+
 def test_a_trigger_at_a_path_behind_a_link() -> None:
     base: Mapping[str, Content] = {"lib": Entry(kind=Kind.LINK, content="usr/lib"), TRIGGERS: b""}
     found = both(base, {TRIGGERS: b"/lib/x tool\n"}, {"usr/lib/x/y": b""})

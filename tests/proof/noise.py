@@ -16,7 +16,14 @@ class Noise:
     reason: str
 
 
-NOISE = (Noise(section="tree", pattern=r"/var/log(/.*)?", reason="logs say what happened while a part was built"),)
+NOISE = (
+    Noise(section="tree", pattern=r"/var/log(/.*)?", reason="logs say what happened while a part was built"),
+    Noise(
+        section="tree",
+        pattern=r"/usr/share/emacs/site-lisp/elpa/[^/]+/Install\.log\.gz",
+        reason="an empty log, compressed with the time in its header",
+    ),
+)
 
 
 def find_noise(section: str, key: str) -> Noise | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, permutations
 
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Index, Kind
@@ -73,10 +73,14 @@ PLUGINS = (
 )
 """Folders of a host and of its plug-ins, what the host is, and what tells it: maintainer scripts join them, and no trigger
 does."""
+JOINT = (("usr/share/pam-configs", "PAM", "pam-auth-update --package"),)
+"""Folders from which one list is made, in an order of its own: of whom, and what makes it."""
 
 
 def interests(base: Index, parts: Mapping[str, Index]) -> Iterator[Interest]:
-    """One for each pair of parts and package whose trigger one has, and the other the path; and for each host and plug-in."""
+    """One for each pair of parts and package whose trigger one has, and the other the path; and for each host and plug-in, and
+    for what both put into one list.
+    """
     links = base.links
     old = _watched(base.contents.get(TRIGGERS, b""), links)
     for host, index in parts.items():
@@ -85,6 +89,8 @@ def interests(base: Index, parts: Mapping[str, Index]) -> Iterator[Interest]:
             if guest != host:
                 yield from _pairs(host, new, guest, parts[guest])
                 yield from _plugged(host, index, guest, parts[guest])
+    for host, guest in combinations(parts, 2):
+        yield from _joined(host, parts[host], guest, parts[guest])
 
 
 def diverted(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
@@ -113,6 +119,12 @@ def _plugged(host: str, hosts: Index, guest: str, guests: Index) -> Iterator[Int
         if path is None or _first(hosts, at) is None:
             continue
         if _first(guests, at) is None or _first(hosts, plugins) is None:
+            yield Interest(host=host, guest=guest, who=thing, path=path, command=command)
+
+
+def _joined(host: str, hosts: Index, guest: str, guests: Index) -> Iterator[Interest]:
+    for at, thing, command in JOINT:
+        if (path := _first(guests, at)) is not None and _first(hosts, at) is not None:
             yield Interest(host=host, guest=guest, who=thing, path=path, command=command)
 
 

@@ -11,6 +11,7 @@ import re
 _ICONS = r"usr/share/icons/[^/]+/(icon-theme\.cache|\.icon-theme\.cache)"
 NOISE = {
     r"var/log/.*": "what happened while a part was built",
+    r"usr/share/emacs/site-lisp/elpa/[^/]+/Install\.log\.gz": "an empty log, compressed with the time in its header",
     r"var/cache/ldconfig/aux-cache": "ldconfig's own, made anew by it",
     r"var/cache/man/.*": "an index that man-db makes anew",
     r"var/cache/fontconfig/.*": "fontconfig reads fonts where it has no cache",
