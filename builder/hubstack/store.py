@@ -40,13 +40,17 @@ class Store:
         self.folder = folder
         self._nodes = folder / "nodes"
         self._blobs = folder / "blobs"
+        self._held = False
 
     @contextmanager
     def lock(self, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
         """One build at a time writes here; ``on_wait`` is called once when another is at work.
 
-        Makes the folder, and removes what a killed build has left half done.
+        Makes the folder, and removes what a killed build has left half done. Who has it may take it again.
         """
+        if self._held:
+            yield
+            return
         self._make()
         with (self.folder / "lock").open("w") as file:
             try:
@@ -56,7 +60,11 @@ class Store:
                 fcntl.flock(file, fcntl.LOCK_EX)
             for rest in (*(self.folder / "tmp").iterdir(), *self._nodes.glob(".new-*")):
                 shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
-            yield
+            self._held = True
+            try:
+                yield
+            finally:
+                self._held = False
 
     @contextmanager
     def new_layout(self, fingerprint: Fingerprint) -> Iterator[Path]:

@@ -62,3 +62,9 @@ def test_nothing_is_copied_and_what_may_have_changed_is_known() -> None:
     assert pile({}, upper, set()).layers == (upper,)
     with pytest.raises(KeyError):
         Stacked((lower,), gone={"a"})["a"]
+
+
+def test_what_was_taken_away_and_put_back_is_there() -> None:
+    back = Stacked[int](({"b": 0},)).without({"b"}).but({"b": 2})
+    assert dict(back) == {"b": 2}
+    assert dict(pile({"b": 1}, back, {"b"})) == {"b": 2}

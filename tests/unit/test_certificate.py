@@ -78,6 +78,21 @@ def test_what_is_like_no_chain_is_named(merged: Tree, said: str) -> None:
     assert found.startswith(said)
 
 
+def test_what_any_chain_has_is_never_missing() -> None:
+    """Two layers that look for each other and write different names."""
+    chains = [image({"opt/x": "1"}), image({"opt/y": "1"})]
+    assert [one.split()[0] for one in differences(image({}), *chains)] == ["/opt/x", "/opt/y"]
+    assert differences(image({"opt/x": "1", "opt/y": "1"}), *chains) == []
+
+
+def test_of_a_file_that_an_index_keeps_in_part_the_sum_counts() -> None:
+    path = "usr/lib/node_modules/x/package.json"
+    one, other = (image({path: text}) for text in ('{"name": "x", "main": "a"}', '{"name": "x", "main": "b"}'))
+    kept = {path: b'{"name": "x"}'}
+    abridged = [Tree(index=Index(entries=tree.index.entries, contents=kept), config={}) for tree in (one, other)]
+    assert differences(abridged[0], abridged[1])
+
+
 def test_noise_is_no_difference_and_a_folder_made_anew_is_a_folder() -> None:
     anew = FOLDER._replace(content="opaque")
     assert differences(image({"var/log/x": "1"}, entries={"opt": anew}), image({"var/log/x": "2"})) == []
@@ -128,6 +143,10 @@ def test_packages_that_a_chain_did_not_need_are_named_and_the_rest_is_compared()
     merged = image({STATUS: f"{HELLO}\n{VIM}", "opt/x": "1", "usr/bin/vim": "vim"})
     found = compare(merged, [image({STATUS: HELLO, "opt/x": "1"}), image({STATUS: HELLO, "opt/x": "1"})])
     assert (found.differences, found.only) == ((), ("vim",))
+    users = "etc/passwd"
+    chain = image({STATUS: HELLO, users: "root:x\nhub:x\n"})
+    assert differences(image({STATUS: f"{HELLO}\n{VIM}", users: "vim:x\nhub:x\nroot:x\n"}), chain, chain) == []
+    assert differences(image({STATUS: f"{HELLO}\n{VIM}", users: "vim:x\nroot:x\n"}), chain, chain)
     lost = image({STATUS: f"{HELLO}\n{VIM}", "usr/bin/vim": "vim"})
     assert differences(lost, image({STATUS: HELLO, "opt/x": "1"}), image({STATUS: HELLO, "opt/x": "1"}))
 
@@ -147,7 +166,9 @@ def test_configs_are_compared_field_by_field() -> None:
     turned = {**theirs, "Env": ["X=1", "PATH=/a:/b"]}
     assert differences(image({}, mine), image({}, theirs), image({}, turned)) == []
     (found,) = differences(image({}, mine), image({}, theirs))
-    assert found == "PATH of the config is '/a:/b', and '/b:/a' in a chain"
+    assert found == "variable PATH of the config is '/a:/b', and '/b:/a' in a chain"
+    hidden = [image({}, {"Env": [f"version={one}"], "Labels": {"version": "1"}}) for one in "12"]
+    assert differences(hidden[0], hidden[1])
 
 
 # --- pairs -----------------------------------------------------------------------------------------------------------------
@@ -226,7 +247,17 @@ def test_certificates_come_back_as_they_were(one: Certificate) -> None:
     assert parse_certificate(json.loads(json.dumps(certificate_json(one)))) == one
 
 
-@pytest.mark.parametrize("data", [None, {}, [], {"format": 2}, {**certificate_json(GOOD), "digests": ["x"]}])
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        {},
+        [],
+        {"format": 2},
+        {**certificate_json(GOOD), "paths": float("inf")},
+        {**certificate_json(GOOD), "digests": ["x"]},
+    ],
+)
 def test_what_is_no_certificate_is_none(data: object) -> None:
     assert parse_certificate(data) is None
 

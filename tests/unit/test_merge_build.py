@@ -312,6 +312,7 @@ def status(*stanzas: tuple[str, str, str]) -> bytes:
     ("locked", "said"),
     [
         ({"perl-base": "5.40-2"}, "not to be moved: perl's Depends: perl-base (= 5.40-1)"),
+        ({"perl-base": "5.40-2", "perl": "5.40-2"}, ""),  # both halves are newer below
         ({"perl-base": "5.40-1", "tzdata": "2026b"}, ""),  # nothing is in lock-step with what is newer
         ({}, ""),
     ],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,3 +189,16 @@ def test_a_second_build_waits_and_says_so_once(tmp_path: Path) -> None:
     thread.join(5)
     assert done.is_set()
     assert calls == ["waiting"]
+
+
+def test_who_has_the_lock_may_take_it_again_and_keeps_what_is_half_done(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.lock():
+        half = store.folder / "tmp" / "half"
+        half.touch()
+        with store.lock(on_wait=lambda: pytest.fail("nobody else has it")):
+            assert half.exists()
+        with Path(store.folder / "lock").open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is still held
+    with store.lock():
+        assert not half.exists()

@@ -76,7 +76,7 @@ def parse_certificate(data: Any) -> Certificate | None:
     """The certificate that JSON ``data`` holds; None where it holds none, or another release's."""
     try:
         return _certificate(data) if data["format"] == 1 else None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None  # then it is looked at again
 
 

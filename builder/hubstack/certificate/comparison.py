@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hubstack.certificate.form import same
+from hubstack.certificate.form import holds, same
 from hubstack.merge.assembly import plain
 from hubstack.merge.entry import GONE, Entry, Index, Kind
 from hubstack.merge.mergers import STATUS, is_database
@@ -49,7 +49,7 @@ def compare(merged: Tree, chains: Sequence[Tree]) -> Comparison:
     """
     alike = [chain for chain in chains if chain.packages == merged.packages]
     if alike:
-        found, only = [*_paths(merged, alike)], set[str]()
+        found, only = [*_missing(merged, alike), *_paths(merged, alike)], set[str]()
     else:
         found = [*_lost(merged, chains), *_common(merged, chains)]
         only = {
@@ -60,6 +60,15 @@ def compare(merged: Tree, chains: Sequence[Tree]) -> Comparison:
     )
 
 
+def _missing(merged: Tree, chains: Sequence[Tree]) -> Iterator[str]:
+    """What one chain has and another has not comes of the order, but a merged image is to have it."""
+    some = set[str]().union(*(different(merged.index.entries, chain.index.entries) for chain in chains))
+    for path in sorted(some):
+        there = [path in chain.index.entries for chain in chains]
+        if path not in merged.index.entries and any(there) and not all(there) and not is_noise(path):
+            yield _said(path, merged, chains)
+
+
 def _paths(merged: Tree, chains: Sequence[Tree]) -> Iterator[str]:
     """Where the merged tree is like none of ``chains``."""
     for path in sorted(_unlike(merged, chains[0]).intersection(*(_unlike(merged, one) for one in chains[1:]))):
@@ -67,11 +76,11 @@ def _paths(merged: Tree, chains: Sequence[Tree]) -> Iterator[str]:
 
 
 def _common(merged: Tree, chains: Sequence[Tree]) -> Iterator[str]:
-    """Where the merged tree is not what all chains are; databases are of all packages, and so can't be."""
+    """Where the merged tree is not what all chains are. Databases are of all packages: of these it has to hold what all hold."""
     first, *others = chains
     differ = set[str]().union(*(_unlike(first, other) for other in others))
     for path in sorted(_unlike(first, merged) - differ):
-        if path in first.index.entries and not is_database(path):
+        if path in first.index.entries and not (is_database(path) and _holds(path, merged, chains)):
             yield _said(path, merged, chains[:1])
 
 
@@ -88,6 +97,11 @@ def _alike(path: str, one: Index, other: Index) -> bool:
         return False
     contents = [index.contents.get(path) for index in (one, other)]
     return None not in contents and same(path, *contents)  # type: ignore[arg-type]  # None was just excluded
+
+
+def _holds(path: str, merged: Tree, chains: Sequence[Tree]) -> bool:
+    whole, *parts = (tree.index.contents.get(path) for tree in (merged, *chains))
+    return whole is not None and None not in parts and holds(path, whole, [part for part in parts if part is not None])
 
 
 def _lost(merged: Tree, chains: Sequence[Tree]) -> Iterator[str]:
@@ -108,9 +122,9 @@ def _configs(merged: Tree, chains: Sequence[Tree]) -> Iterator[str]:
 def _fields(config: Mapping[str, Any]) -> dict[str, object]:
     """Field by field, variable by variable, without what hubstack notes of how the image was made."""
     found = {name: value for name, value in config.items() if value and name not in {"Labels", "Env"}}
-    found |= {name: value for name, _, value in (one.partition("=") for one in config.get("Env") or ())}
+    found |= {f"variable {name}": value for name, _, value in (one.partition("=") for one in config.get("Env") or ())}
     labels = (config.get("Labels") or {}).items()
-    return found | {name: value for name, value in labels if name not in {FINGERPRINT_LABEL, SETTLED_LABEL}}
+    return found | {f"label {name}": value for name, value in labels if name not in {FINGERPRINT_LABEL, SETTLED_LABEL}}
 
 
 def _said(path: str, merged: Tree, chains: Sequence[Tree]) -> str:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hubstack.certificate import MEDIA_TYPE, MOST_KEPT, Certificate, Pair, certificate_json, parse_certificate
 from hubstack.certificate.comparison import Tree, compare
 from hubstack.certificate.pair import Stage
+from hubstack.errors import RegistryDenied, RegistryError, RegistryUnreachable
 from hubstack.merge.assembly import Workshop
 from hubstack.merge.shelf import Shelf
 from hubstack.names import SETTLED_LABEL
@@ -19,7 +20,11 @@ from hubstack.registry import THREADS, Registry
 def examine(shelf: Shelf, staged: Stage, pair: Pair) -> Certificate:
     """All images are looked into blob by blob, and have passed their tests. Raises RegistryError where one isn't there."""
     fingerprints = [staged.inputs.fingerprint(node) for node in (staged.merge, *staged.chains)]
-    built = shelf.take(fingerprints, {})
+    digests = {staged.inputs.fingerprint(node): digest for node, digest in zip(pair.nodes, pair.digests, strict=True)}
+    built = shelf.take(fingerprints, digests)
+    if set(built[fingerprints[0]].below) != set(pair.digests):
+        what = f"{pair.label} were merged of other images than the registry has of them"
+        raise RegistryError(what, hint="Delete .hubstack/, which holds an older build of them, and try again.")
     workshop = Workshop(built=built)
     merged, *chains = (Tree(index=workshop.tree(one), config=built[one].config) for one in fingerprints)
     found = compare(merged, chains)
@@ -49,7 +54,13 @@ def read_certificates(remote: Remote, pairs: Iterable[Pair]) -> Mapping[str, Cer
 
 
 def read_certificate(registry: Registry, ref: ImageRef) -> Certificate | None:
-    return parse_certificate(registry.read_record(ref, artifact_type=MEDIA_TYPE))
+    """None where there is none, or nothing that can be read: then the pair is looked at again."""
+    try:
+        return parse_certificate(registry.read_record(ref, artifact_type=MEDIA_TYPE))
+    except (RegistryDenied, RegistryUnreachable):
+        raise
+    except RegistryError:
+        return None
 
 
 def write_certificate(remote: Remote, pair: Pair, one: Certificate) -> None:

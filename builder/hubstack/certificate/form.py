@@ -6,21 +6,36 @@ On purpose without the mergers: what judges a merge must not forget what a merge
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hubstack.merge.mergers.ld_so_cache import parse_cache
 from hubstack.merge.mergers.side import Clash
 
 
 def same(path: str, one: bytes, other: bytes) -> bool:
-    """Whether two contents of a file say the same."""
-    pieces = next((pieces for pattern, pieces in _PIECES if pattern.fullmatch(path)), None)
-    if pieces is None:
-        return one == other
+    """Whether two different contents of a file say the same. Of what is no such database an index may keep a part only."""
+    pieces = _find(path)
     try:
-        return pieces(one) == pieces(other)
-    except Clash:  # it can't be read
-        return one == other
+        return pieces is not None and pieces(one) == pieces(other)
+    except (Clash, ValueError, LookupError):  # it can't be read
+        return False
+
+
+def holds(path: str, whole: bytes, parts: Sequence[bytes]) -> bool:
+    """Whether ``whole`` has every piece that all ``parts`` have; False of what is no such database."""
+    pieces = _find(path)
+    try:
+        return pieces is not None and _all(map(pieces, parts)) <= _all([pieces(whole)])
+    except (Clash, ValueError, LookupError):
+        return False
+
+
+def _all(several: Iterable[Sequence[object]]) -> frozenset[str]:
+    return frozenset.intersection(*(frozenset(map(repr, one)) for one in several))
+
+
+def _find(path: str) -> Callable[[bytes], Sequence[object]] | None:
+    return next((pieces for pattern, pieces in _PIECES if pattern.fullmatch(path)), None)
 
 
 def _lines(content: bytes) -> Sequence[object]:

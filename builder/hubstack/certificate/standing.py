@@ -14,7 +14,7 @@ from hubstack.plan import Known, Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Of one image: how many pairs its merges put together, and the certificates that there are."""
+    """Of one image, on all its platforms: how many pairs its merges put together, and the certificates that there are."""
 
     pairs: int
     certificates: tuple[Certificate, ...]
@@ -39,7 +39,10 @@ def standings(
     inputs: Inputs, plan: Plan, known: Known, read: Callable[[Iterable[Pair]], Mapping[str, Certificate]]
 ) -> Mapping[str, Standing]:
     """By STACK/VARIANT, for images in which something is merged."""
-    pairs = {image.variant.id: pairs_of(inputs, known, [image.node]) for image in plan.images}
+    nodes: dict[str, list[str]] = {}
+    for image in plan.images:  # one of each platform
+        nodes.setdefault(image.variant.id, []).append(image.node)
+    pairs = {variant: pairs_of(inputs, known, some) for variant, some in nodes.items()}
     found = read({pair.key: pair for some in pairs.values() for _, pair in some if pair is not None}.values())
     return {
         variant: Standing(

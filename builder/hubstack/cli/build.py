@@ -197,7 +197,7 @@ def build(
     with ExitStack() as stack:
         plan = inputs.plan(there, rebase=rebase)
         if dirty := bool(plan.dirty()):
-            stack.enter_context(invocation.store.lock(on_wait=_say_waiting))
+            stack.enter_context(invocation.store.lock(on_wait=say_waiting))
             plan = inputs.plan(there, rebase=rebase)  # another build may have been at work here until now
         if seal is not None:
             _check(invocation, seal, plan, push=push)
@@ -287,7 +287,7 @@ def _say_growth(
         show_warnings(budget_warnings(inputs, plan, outcomes, before, find_today(invocation.root, None)))
 
 
-def _say_waiting() -> None:
+def say_waiting() -> None:
     click.echo("another hubstack build is at work in this project: waiting for it", err=True)
 
 

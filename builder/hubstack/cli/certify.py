@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "some merge puts together, their merge is compared with a chain in either order: every file, database and field of the "
     "config. The layers' tests run in it. What comes out is kept in the registry and shown by `hubstack plan`: it is done "
     "once for each pair of images, and every combination of layers profits. Each pair takes the builds of its two chains, "
-    f"which are not pushed. Exit code 1 where any differ.\n\n{SELECT_HELP}",
+    f"which are not pushed. Exit code 1 where any differ or could not be built.\n\n{SELECT_HELP}",
     epilog=examples(
         "hubstack certify --dry-run      which pairs there are, and which are certified",
         "hubstack certify datascience    those in the images of a stack; what is known already is not built again",
@@ -71,26 +71,34 @@ def _pairs(inputs: Inputs, remote: Remote) -> Sequence[Pair]:
 
 def _certified(invocation: Invocation, inputs: Inputs, remote: Remote, pair: Pair, jobs: int) -> Certificate | None:
     """Kept in the registry; None where something could not be built, or didn't pass its tests."""
-    from hubstack.certificate.examination import examine, write_certificate
-    from hubstack.certificate.pair import stage
-    from hubstack.cli.build import build
+    from hubstack.certificate.examination import write_certificate
+    from hubstack.cli.build import say_waiting
 
-    staged = stage(inputs, invocation.lock, pair)
-    try:
-        if not build(invocation, staged.inputs, push=False, jobs=jobs, rebase=False):
-            return None
-        with invocation.store.lock():
-            found = examine(invocation.shelf(staged.inputs, remote.registry, push=False), staged, pair)
-    finally:
-        _forget(invocation, inputs)
-    write_certificate(remote, pair, found)
+    with invocation.store.lock(
+        on_wait=say_waiting
+    ):  # of what is built here only, nothing is to go before it is compared
+        try:
+            found = _compared(invocation, inputs, remote, pair, jobs)
+        finally:
+            invocation.store.prune((one.fingerprint for one in inputs.identities.values()), inputs.graph.nodes)
+    if found is not None:
+        write_certificate(remote, pair, found)
     return found
 
 
-def _forget(invocation: Invocation, inputs: Inputs) -> None:
-    """What was built to be compared only."""
-    with invocation.store.lock():
-        invocation.store.prune((one.fingerprint for one in inputs.identities.values()), inputs.graph.nodes)
+def _compared(invocation: Invocation, inputs: Inputs, remote: Remote, pair: Pair, jobs: int) -> Certificate | None:
+    from hubstack.certificate.examination import examine
+    from hubstack.certificate.pair import stage
+    from hubstack.cli.build import build
+
+    for node, digest in zip(pair.nodes, pair.digests, strict=True):
+        here = invocation.store.part(fingerprint := inputs.fingerprint(node))
+        if here is not None and here.manifest.digest != digest:
+            invocation.store.discard(fingerprint)  # chains are to stand on what others get
+    staged = stage(inputs, invocation.lock, pair)
+    if not build(invocation, staged.inputs, push=False, jobs=jobs, rebase=False):
+        return None
+    return examine(invocation.shelf(staged.inputs, remote.registry, push=False), staged, pair)
 
 
 def _show(pairs: Sequence[Pair], found: Mapping[str, Certificate], failed: Sequence[Pair], *, as_json: bool) -> None:

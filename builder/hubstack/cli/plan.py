@@ -90,7 +90,10 @@ def foreseen(invocation: Invocation, inputs: Inputs, plan: Plan) -> Plan:
     from hubstack.merge.foresight import foresee
 
     shelf = invocation.shelf(inputs, invocation.connect(), push=False)
-    return foresee(plan, inputs.graph, shelf.look)
+    try:
+        return foresee(plan, inputs.graph, shelf.look)
+    except (RegistryDenied, RegistryUnreachable):
+        return plan  # the run will find out
 
 
 def show_planned(plan: Plan, names: Names, *, as_json: bool) -> None:

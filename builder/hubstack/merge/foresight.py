@@ -27,8 +27,8 @@ def _foreseen(step: Step, plan: Plan, graph: Graph, look: Callable[[Fingerprint]
     if step.moved is None or not (newer := _newer(step, plan, graph)) or (old := look(step.moved)) is None:
         return step
     status = old.index.contents.get(STATUS, b"")
-    known = set(breaches(status))
-    found = [one for one in breaches(_refreshed(status, newer)) if one not in known]
+    known = set(breaches(status))  # what a newer package itself will need, only its own stanza will say
+    found = [one for one in breaches(_refreshed(status, newer)) if one not in known and one.package not in newer]
     if not found:
         return step
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""

@@ -127,13 +127,16 @@ def _index(head: dict[str, Any], rest: memoryview) -> PackedIndex:
     rows = dict(zip(_paths(groups), count(), strict=False))
     if len(rows) != len(look):
         raise ValueError("not as many paths as it says")
+    look = _little(look)
+    if max(look, default=-1) >= len(head["looks"]):
+        raise ValueError("a look that isn't there")
     packed = Packed(
         rows=rows,
         looks=[
             (Kind(kind), mode, uid, gid, tuple((name, value) for name, value in xattrs))
             for kind, mode, uid, gid, xattrs in head["looks"]
         ],
-        look=_little(look),
+        look=look,
         sizes=_little(sizes),
         hashes=bytes(hashes),
         texts=head["texts"],

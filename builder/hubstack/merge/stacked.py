@@ -17,7 +17,7 @@ class Stacked(Mapping[str, V]):
     def __init__(
         self, layers: tuple[Mapping[str, V], ...], over: Mapping[str, V] | None = None, gone: Set[str] = frozenset()
     ) -> None:
-        self.layers, self.over, self.gone = layers, over or {}, gone
+        self.layers, self.over, self.gone = layers, {} if over is None else over, gone
 
     @property
     def changed(self) -> Set[str]:
@@ -63,7 +63,7 @@ class Stacked(Mapping[str, V]):
         return repr({key: self[key] for key in sorted(self)})
 
     def but(self, over: Mapping[str, V]) -> Stacked[V]:
-        return Stacked(self.layers, {**self.over, **over}, self.gone)
+        return Stacked(self.layers, {**self.over, **over}, self.gone - over.keys())
 
     def without(self, keys: Set[str]) -> Stacked[V]:
         over = {key: value for key, value in self.over.items() if key not in keys}
