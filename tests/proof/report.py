@@ -183,7 +183,8 @@ def _mergers(account: Account) -> Iterator[str]:
     yield "## Mergers, and what happens without them"
     yield ""
     yield 'Broken on purpose, a merger lets the topmost part\'s file stand. "Noticed" is in how many of the tries the comparison'
-    yield "found that; what it names first is in the last column."
+    yield "found that; what it names first is in the last column. Where the topmost part has all anyway there is nothing to notice,"
+    yield "nor where settling writes the file again (PAM, info's menu)."
     yield ""
     yield "| files | needed by sets | broken | noticed | for instance |"
     yield "|---|--:|--:|--:|---|"
