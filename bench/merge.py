@@ -79,10 +79,18 @@ class Bench:
         return found
 
     def plan(self, *select: str, folder: Path = ROOT) -> list[dict[str, Any]]:
-        argv = self.hubstack("plan", "--json", *select, folder=folder)
-        said = subprocess.run(argv, env=environment(), check=True, capture_output=True).stdout
-        nodes: list[dict[str, Any]] = json.loads(said)["nodes"]
+        nodes: list[dict[str, Any]] = self._planned(*select, folder=folder)["nodes"]
         return nodes
+
+    def variants(self) -> set[str]:
+        return {f"{image['stack']}/{image['variant']}" for image in self._planned()["images"]}
+
+    def _planned(self, *select: str, folder: Path = ROOT) -> dict[str, Any]:
+        argv = self.hubstack("plan", "--json", *select, folder=folder)
+        found: dict[str, Any] = json.loads(
+            subprocess.run(argv, env=environment(), check=True, capture_output=True).stdout
+        )
+        return found
 
     # --- ours ----------------------------------------------------------------------------------------------------------
 
@@ -204,7 +212,8 @@ class Bench:
         everything = self.plan()
         nodes = {node["id"]: node for node in everything if node["action"] != "build"}
         missing = {stack for node in everything if node["id"] not in nodes for stack in node["stacks"]}
-        stacks = {stack for node in everything for stack in node["stacks"]} - missing
+        known = {stack for node in everything for stack in node["stacks"]} - missing
+        stacks = known & self.variants()  # not those that only stand on a node of the plan, as drafts do
         blobs = {node: self._blobs(one["fingerprint"]) for node, one in nodes.items()}
         tops = {
             stack: max((node for node in nodes if stack in nodes[node]["stacks"]), key=lambda node: len(blobs[node]))

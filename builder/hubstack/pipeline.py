@@ -42,9 +42,7 @@ class Inputs:
     identities: Mapping[str, Identity]
     offered: frozenset[str]  # nodes that people can choose: the hub test is for them
     blocked: Mapping[str, str]  # node id → why it can't be built
-    tried: frozenset[str] = (
-        frozenset()
-    )  # nodes whose images are to pass the tests of all their layers, though nobody chooses them
+    tried: frozenset[str] = frozenset()  # nodes that nobody chooses, and that have to pass all their layers' tests
     warnings: tuple[Problem, ...] = ()
 
     def layers(self, node: str) -> list[Layer]:
@@ -52,7 +50,9 @@ class Inputs:
         return [self.project.layers[self.graph.nodes[one].layer] for one in self.graph.lineage[node]]
 
     def tested_layers(self, node: str) -> list[Layer]:
-        """The layers whose tests a node's image has to pass, lowest first: all where people can choose it or it is tried, else its own."""
+        """The layers whose tests a node's image has to pass, lowest first: all where people can choose it, or where it is
+        tried, else its own.
+        """
         layers = self.layers(node)
         own = [] if self.graph.nodes[node].is_merge else layers[-1:]
         return layers if node in self.offered | self.tried else own

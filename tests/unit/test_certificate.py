@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from hubstack.certificate import Certificate, Pair, certificate_json, parse_certificate
 from hubstack.certificate.comparison import Tree, compare
-from hubstack.certificate.examination import read_certificates, write_certificate
-from hubstack.certificate.pair import pairs_of
+from hubstack.certificate.examination import examine, read_certificates, write_certificate
+from hubstack.certificate.pair import Stage, pairs_of
 from hubstack.certificate.standing import Standing, standings
+from hubstack.errors import RegistryError
 from hubstack.graph import resolve
 from hubstack.graph.assembly import joined, stacked
-from hubstack.merge.entry import Entry, Index, Kind, file_entry
+from hubstack.merge.entry import GONE, Entry, Index, Kind, file_entry
 from hubstack.model import Preference
 from hubstack.names import FINGERPRINT_LABEL
 from hubstack.prune.survey import take
@@ -83,6 +84,13 @@ def test_what_any_chain_has_is_never_missing() -> None:
     chains = [image({"opt/x": "1"}), image({"opt/y": "1"})]
     assert [one.split()[0] for one in differences(image({}), *chains)] == ["/opt/x", "/opt/y"]
     assert differences(image({"opt/x": "1", "opt/y": "1"}), *chains) == []
+
+
+def test_a_whiteout_is_nothing_that_a_tree_has() -> None:
+    chains = [image({"opt/x": "1"}), image({})]
+    assert differences(image({}, entries={"opt/x": GONE}), *chains) != []
+    assert differences(image({}), image({}, entries={"opt/x": GONE}), image({})) == []
+    assert compare(image({}, entries={"opt/x": GONE}), [image({})]).paths == 1  # the folder
 
 
 def test_of_a_file_that_an_index_keeps_in_part_the_sum_counts() -> None:
@@ -220,6 +228,22 @@ def test_pairs_are_of_all_merges_below_and_known_by_the_images_they_are_of(site:
         one: outcomes[one].digest for one in ("kernel", "scipy")
     }
     assert pair.label == "kernel + scipy"
+
+
+def test_a_certificate_is_about_the_images_that_the_registry_has(site: Site, tmp_path: Path) -> None:
+    """Another machine has built the same inputs, with other bytes, and pushed nothing."""
+    inputs = MERGED.inputs()
+    other = Site.at(tmp_path / "other", site.fake, salt="other")
+    other.run(inputs, push=False)
+    site.run(inputs)
+    pair = pairs(site)["kernel", "scipy"]
+    assert pair is not None
+    staged = Stage(inputs=inputs, merge="kernel.scipy", chains=("kernel.scipy", "kernel.scipy"))
+    shelves = [one.invocation(inputs.project).shelf(inputs, one.connect(), push=False) for one in (site, other)]
+    assert examine(shelves[0], staged, pair).is_good
+    with pytest.raises(RegistryError, match="other images than"):
+        examine(shelves[1], staged, pair)
+    other.close()
 
 
 DIGESTS = (Digest("sha256:" + "a" * 64), Digest("sha256:" + "b" * 64))

@@ -56,7 +56,7 @@ def compare(merged: Tree, chains: Sequence[Tree]) -> Comparison:
             name for name, _ in merged.packages.keys() - set[tuple[str, ...]]().union(*(one.packages for one in chains))
         }
     return Comparison(
-        differences=(*found, *_configs(merged, chains)), only=tuple(sorted(only)), paths=len(merged.index.entries)
+        differences=(*found, *_configs(merged, chains)), only=tuple(sorted(only)), paths=_count(merged.index)
     )
 
 
@@ -64,8 +64,8 @@ def _missing(merged: Tree, chains: Sequence[Tree]) -> Iterator[str]:
     """What one chain has and another has not comes of the order, but a merged image is to have it."""
     some = set[str]().union(*(different(merged.index.entries, chain.index.entries) for chain in chains))
     for path in sorted(some):
-        there = [path in chain.index.entries for chain in chains]
-        if path not in merged.index.entries and any(there) and not all(there) and not is_noise(path):
+        there = [_has(chain.index, path) for chain in chains]
+        if not _has(merged.index, path) and any(there) and not all(there) and not is_noise(path):
             yield _said(path, merged, chains)
 
 
@@ -80,8 +80,17 @@ def _common(merged: Tree, chains: Sequence[Tree]) -> Iterator[str]:
     first, *others = chains
     differ = set[str]().union(*(_unlike(first, other) for other in others))
     for path in sorted(_unlike(first, merged) - differ):
-        if path in first.index.entries and not (is_database(path) and _holds(path, merged, chains)):
+        if _has(first.index, path) and not (is_database(path) and _holds(path, merged, chains)):
             yield _said(path, merged, chains[:1])
+
+
+def _has(index: Index, path: str) -> bool:
+    """A whiteout is an entry, too."""
+    return index.entries.get(path, GONE) != GONE
+
+
+def _count(index: Index) -> int:
+    return sum(entry != GONE for entry in index.entries.values())
 
 
 def _unlike(one: Tree, other: Tree) -> set[str]:
