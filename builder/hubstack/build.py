@@ -228,7 +228,8 @@ class Builder:
         if self.publisher is None:
             return layout.manifest.digest, record.size_bytes
         self._phase(step.node, "pushing")
-        digest = self.publisher.push_node(layout, record.fingerprint, on_bytes=self._check_cancelled)
+        exact = step.node.is_merge and not record.settled
+        digest = self.publisher.push_node(layout, record.fingerprint, on_bytes=self._check_cancelled, exact=exact)
         if digest == layout.manifest.digest:
             self.publisher.remember(record)
         else:

@@ -68,13 +68,20 @@ class Publisher:
 
     # --- nodes -------------------------------------------------------------------------------------------------------
 
-    def push_node(self, layout: Layout, fingerprint: Fingerprint, on_bytes: Callable[..., None]) -> Digest:
-        """Push a built and tested node; the digest that its tag names, which is another run's if that one was first."""
+    def push_node(
+        self, layout: Layout, fingerprint: Fingerprint, on_bytes: Callable[..., None], *, exact: bool = False
+    ) -> Digest:
+        """Push a built and tested node; the digest that its tag names, which is another run's if that one was first.
+
+        ``exact``: whoever makes it makes the same bytes, and nobody has to wait to see whose are there.
+        """
         ref, mine = self.names.node(fingerprint), layout.manifest.digest
         if self.seal is not None and self.registry.head(ref) in {None, mine}:
             self.registry.push_image(layout, ref.with_tag(""), progress=on_bytes)
             self.seal.node(fingerprint, mine)
         found = self.registry.push_image(layout, ref, adopt=True, progress=on_bytes)
+        if found == mine and not exact:
+            found = self.registry.settled(ref)
         if found == mine:
             self._pushed[found] = layout.manifest
         elif self.seal is not None:

@@ -96,7 +96,9 @@ class Work:
             except BaseException:
                 process.terminate()
                 raise
-        assert process.returncode == code, f"{words} ended with {process.returncode}\n{out[-3000:]}\n{err[-6000:]}"
+        failed = [line for line in out.splitlines() if '"result": "failed"' in line]
+        said = "\n".join((*failed, out[-3000:], err[-6000:]))
+        assert process.returncode == code, f"{words} ended with {process.returncode}\n{said}"
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def build(self, *words: str, code: int = 0) -> Run:

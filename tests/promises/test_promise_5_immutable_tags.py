@@ -59,8 +59,8 @@ def test_two_runs_at_once_end_with_the_same_images(settled: Work, registry: Regi
             continue
         with clones[1].start("build", "--push", "--json", *out[1]) as second:
             said = [process.communicate(timeout=240) for process in (first, second)]
-    failed = [line for out, _ in said for line in out.splitlines() if '"result": "failed"' in line]
-    assert (first.returncode, second.returncode) == (0, 0), failed
+    wrong = [line for out, err in said for line in (*out.splitlines(), err) if '"failed"' in line or line == err]
+    assert (first.returncode, second.returncode) == (0, 0), "\n".join(wrong)
     assert clones[0].configmap() == clones[1].configmap()
     there = published(registry, settled.prefix)
     built = {name.rpartition(":fp-")[2]: digest for name, digest in there.items() if ":fp-" in name}

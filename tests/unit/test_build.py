@@ -259,6 +259,23 @@ def test_who_was_first_wins_and_is_tested(site: Site, elsewhere: Site) -> None:
     assert site.says(mine["both"].digest) == ["debian", "lab", "scipy", "both"]
 
 
+def test_of_two_runs_that_push_at_once_both_go_on_with_one(site: Site, elsewhere: Site, fake: FakeRegistry) -> None:
+    """Each has seen no tag. Theirs comes after ours, while we wait to see whose is in force."""
+    inputs = DIAMOND.inputs()
+    plan, theirs = site.plan(inputs), elsewhere.run(inputs)
+    there = dict(fake.repository("hub/build").tags)
+    fake.repository("hub/build").tags.clear()
+
+    def overwrite(_seconds: float) -> None:
+        tags = fake.repository("hub/build").tags
+        tags |= {tag: there[tag] for tag in tags if tag.startswith("fp-")}
+
+    site.sleep = overwrite
+    mine = site.run(inputs, plan=plan)
+    assert {node: one.digest for node, one in mine.items()} == {node: one.digest for node, one in theirs.items()}
+    assert site.says(mine["both"].digest) == ["debian", "lab", "scipy", "both"]
+
+
 def test_an_adopted_image_that_fails_its_tests_is_not_marked(site: Site, elsewhere: Site, fake: FakeRegistry) -> None:
     inputs = DIAMOND.inputs("minimal")
     plan = site.plan(inputs)

@@ -20,6 +20,7 @@ from hubstack.oci import (
 from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 from hubstack.registry.credentials import Credential, anonymous
+from hubstack.registry.retry import Retry
 from hubstack.registry.transport import api_address
 
 from tests.fakes.clock import FakeTime
@@ -341,6 +342,22 @@ def test_two_runs_that_both_saw_nothing_and_a_registry_with_immutable_tags(
         with pytest.raises(TagTaken):
             registry.put_tag_once(ref("lab:1"), ours)
     assert fake.repository("lab").tags["1"] == theirs[0].digest
+
+
+def test_of_two_that_put_a_tag_at_once_the_last_one_is_what_both_find(fake: FakeRegistry, ref: Ref) -> None:
+    ours, theirs = put(fake, "lab", "", b"ours"), put(fake, "lab", "", b"theirs")
+    retry = Retry(sleep=lambda _s: fake.put_manifest("lab", "1", theirs.content, theirs.media_type))
+    registry = Registry(fake.host, look_up=anonymous, retry=retry)
+    assert registry.put_tag_once(ref("lab:1"), ours) == ours.digest
+    assert registry.settled(ref("lab:1")) == theirs.digest
+    registry.close()
+
+
+def test_a_tag_that_is_gone_has_not_settled(fake: FakeRegistry, registry: Registry, ref: Ref) -> None:
+    registry.put_tag_once(ref("lab:1"), put(fake, "lab", ""))
+    fake.repository("lab").tags.clear()
+    with pytest.raises(RegistryError, match="is gone"):
+        registry.settled(ref("lab:1"))
 
 
 def test_a_channel_moves_and_stays_when_it_is_there(fake: FakeRegistry, registry: Registry, ref: Ref) -> None:

@@ -40,6 +40,7 @@ _GRACE_S = 1.0  # for what is under way when another request has failed
 THREADS = 8  # more are not quicker: httpx and the registry's own speed are the bound
 TAGS_LIMIT_BYTES = 64 << 20
 RECORD_LIMIT_BYTES = 16 << 20
+SETTLE_S = 0.5  # of two that put one tag at once: many times what lies between a HEAD and the PUT after it
 ARTIFACT_LIMIT_BYTES = 256 << 20  # the index of a layer of five million files
 # Without all four, docker-registry answers 200 with a conversion to schema 1, and with that conversion's digest.
 ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
@@ -135,6 +136,19 @@ class Registry(Removal):
             return found
 
         return self._run(budget, attempt)
+
+    def settled(self, ref: ImageRef) -> Digest:
+        """What ``ref`` names for good, for who has just put it there with ``put_tag_once``.
+
+        A registry can't put a tag on the condition that there is none. Of runs that both saw none, the last one's is in
+        force, and each finds it here: it waits for longer than any of them needs from seeing none to putting its own
+        (Fischer's algorithm, in L. Lamport, "A Fast Mutual Exclusion Algorithm", ACM TOCS 5(1), 1987).
+        """
+        self._retry.wait(SETTLE_S)
+        found = self.head(ref)
+        if found is None:
+            raise RegistryError(f"{ref} was put there a moment ago and is gone")
+        return found
 
     def move_tag(self, ref: ImageRef, manifest: Manifest, *, budget: Budget | None = None) -> bool:
         """For channels. Whether the tag had to be moved."""
