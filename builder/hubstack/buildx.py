@@ -23,9 +23,9 @@ from hubstack import command
 from hubstack.bootstrap import make_rootfs
 from hubstack.errors import CommandFailed, EngineError, HubstackError
 from hubstack.model import Rendered, SourceFile
+from hubstack.oci import SOURCE_DATE_EPOCH
 from hubstack.source import Position
 
-SOURCE_DATE_EPOCH = 1767225600  # 2026-01-01: every time stamp in an image; FORMAT in fingerprint.py stands for it
 CA_SECRET = "hubstack-ca"  # noqa: S105 - the name of a BuildKit secret, not a secret
 PLUGIN_FOLDERS = (  # where the docker CLI looks, in its order
     "~/.docker/cli-plugins",

@@ -39,7 +39,7 @@ from hubstack.model import DEBS, IDS, Graph, Layer, Node, Rendered, SourceFile
 from hubstack.reference import Fingerprint
 
 FORMAT = 1
-MERGE = 4  # raised when the same nodes are merged into another image
+MERGE = 5  # raised when the same nodes are merged into another image
 RECIPE = 1  # how repository/recipe.py writes a Dockerfile; raised when the same repository gives another image
 HARNESS = "1"  # part of every test fingerprint: raised when the same test would be run in another way
 

@@ -16,12 +16,14 @@ from enum import StrEnum
 from functools import cached_property
 from itertools import combinations
 from math import comb
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from hubstack.offer import Hub
 from hubstack.reference import Digest, ImageRef
 from hubstack.rulebook import Policy
 from hubstack.source import Position, Source
+
+if TYPE_CHECKING:
+    from hubstack.offer import Hub
 
 Value: TypeAlias = str | int | bool | tuple[str, ...]
 """A variable's value, after conversion to the type that its layer declares."""

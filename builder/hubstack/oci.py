@@ -26,6 +26,7 @@ EMPTY_CONTENT = b"{}"  # image-spec, manifest.md, "Guidance for an Empty Descrip
 JSON = "application/json"
 MANIFEST_LIMIT_BYTES = 4 << 20  # distribution-spec, "Pushing Manifests": registries need not take more
 CONFIG_LIMIT_BYTES = 4 << 20
+SOURCE_DATE_EPOCH = 1767225600  # 2026-01-01: every time stamp in an image; FORMAT in fingerprint.py stands for it
 
 
 def digest_of(content: bytes) -> Digest:

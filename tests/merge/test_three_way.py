@@ -25,6 +25,8 @@ from hubstack.model import Layer
 from hubstack.oci import Descriptor, digest_of
 from hubstack.reference import Fingerprint
 from hubstack.source import Source
+from hypothesis import given
+from hypothesis import strategies as st
 
 FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)
 Content = bytes | Entry
@@ -477,7 +479,7 @@ def test_what_a_whiteout_is_does_not_depend_on_where_it_was_read() -> None:
         assert written == [found.written for found in both({noise: b"1"}, {noise: GONE}, {noise: b"1"})]
 
 
-def test_many_parts_are_merged_in_halves_and_give_what_few_give() -> None:
+def test_many_parts_are_merged_at_once() -> None:
     names_ = [f"p{number}" for number in range(11)]
     files = {name: {f"opt/{name}": b"", "etc/shells": f"/bin/sh\n/bin/{name}\n".encode()} for name in names_}
     built = {"base": node("base", {"etc/shells": b"/bin/sh\n"})} | {name: node(name, files[name]) for name in names_}
@@ -487,6 +489,60 @@ def test_many_parts_are_merged_in_halves_and_give_what_few_give() -> None:
         b"/bin/sh",
         *sorted(f"/bin/{name}".encode() for name in names_),
     ]
+
+
+@st.composite
+def forests(draw: st.DrawFn) -> tuple[dict[str, Built], list[str]]:
+    """Nodes that stand on each other, each with a line of its own in one file, and those of which none is below another."""
+    names_ = [f"p{number}" for number in range(draw(st.integers(3, 9)))]
+    below = {name: names_[draw(st.integers(0, number - 1))] for number, name in enumerate(names_) if number}
+    built: dict[str, Built] = {}
+    for name in names_:
+        parent = built.get(below.get(name, ""))
+        shells = [] if parent is None else parent.index.contents["etc/shells"].split()
+        env = [] if parent is None else [*parent.config["Env"]]
+        folders = env[0].removeprefix("PATH=") if env else "/bin"
+        built[name] = node(
+            name,
+            {"etc/shells": b"\n".join((*shells, f"/{name}".encode(), b"")), f"opt/{name}": b""},
+            draw(st.integers(1, 9)),
+            Env=[f"PATH=/{name}:{folders}", *env[1:], f"{name.upper()}=1"],
+        )
+    built = {name: replace(one, parents=(mark(below[name]),) if name in below else ()) for name, one in built.items()}
+    return built, [name for name in names_ if name not in below.values()]
+
+
+def mark(name: str) -> Fingerprint:
+    return Fingerprint(hashlib.sha256(name.encode()).hexdigest())
+
+
+@pytest.mark.long
+@given(forests(), st.data())
+def test_what_was_merged_before_does_not_show(forest: tuple[dict[str, Built], list[str]], data: st.DataObject) -> None:
+    """Everything that an image is made of is as in a merge of its own, whatever a workshop has been asked for before."""
+    built, tops = forest
+    standing = {mark(name): one for name, one in built.items()}
+    fresh = Workshop(built=standing).assemble(map(mark, tops))
+    used = Workshop(built=standing)
+    for some in data.draw(st.lists(st.lists(st.sampled_from(tops), min_size=1, unique=True), max_size=6)):
+        used.assemble(map(mark, some))
+    found = used.assemble(map(mark, data.draw(st.permutations(tops))))
+    assert found == fresh
+    assert [*found.config["Env"]] == [*fresh.config["Env"]]
+    assert found.conflicts == ()
+    whole = {node for top in tops for node in lineage(standing, mark(top))}
+    assert {f"/{standing[one].name}" for one in whole} == set(found.index.contents["etc/shells"].decode().split())
+
+
+def lineage(built: Mapping[Fingerprint, Built], node: Fingerprint) -> set[Fingerprint]:
+    return {node}.union(*(lineage(built, parent) for parent in built[node].parents))
+
+
+def test_of_many_it_is_said_who_agrees_and_who_does_not() -> None:
+    said = {"a": b"1", "b": b"1", "far": b"2"}
+    built = {"base": node("base", {})} | {name: node(name, {"opt/x": content}) for name, content in said.items()}
+    (conflict,) = assemble([("base", name) for name in said], built).conflicts
+    assert conflict.parts == ("a+b", "far")
 
 
 def test_what_was_settled_in_two_merges_is_no_matter_of_choice() -> None:

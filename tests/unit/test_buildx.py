@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hubstack.buildx import SOURCE_DATE_EPOCH, Builder, BuildFailed, Job, build, buildx_argv, find_plugin, write_context
+from hubstack.buildx import Builder, BuildFailed, Job, build, buildx_argv, find_plugin, write_context
 from hubstack.command import Limits
 from hubstack.errors import Cancelled, DeadlineExceeded, EngineError
 from hubstack.model import Rendered, SourceFile
+from hubstack.oci import SOURCE_DATE_EPOCH
 from hubstack.source import Position
 
 from tests.fakes.plugin import write_plugin

@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hubstack.buildx import SOURCE_DATE_EPOCH, find_plugin
+from hubstack.buildx import find_plugin
 from hubstack.errors import EngineError, UsageError
 from hubstack.export.bake import Bake, find_bases, refuse_blocked, refuse_repositories
 from hubstack.export.folder import clear, settle, write
 from hubstack.lock import Lock, load_lock
 from hubstack.model import SourceFile
 from hubstack.names import Names, node_tag
+from hubstack.oci import SOURCE_DATE_EPOCH
 from hubstack.pipeline import Inputs, prepare
 from hubstack.plan import Known
 from hubstack.project import load_project

@@ -71,7 +71,7 @@ def bake(invocation: Invocation, select: tuple[str, ...], output: Path, rootfs: 
 
 def _make_bases(export: Bake, output: Path) -> None:
     from hubstack.bootstrap import make_rootfs
-    from hubstack.buildx import SOURCE_DATE_EPOCH
+    from hubstack.oci import SOURCE_DATE_EPOCH
 
     for path, node in export.rootfs():
         bootstrap = export.inputs.rendered[node.id].bootstrap

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hubstack.buildx import CA_SECRET, SOURCE_DATE_EPOCH
+from hubstack.buildx import CA_SECRET
 from hubstack.errors import UsageError
 from hubstack.model import Image, Method, Node, Project, SourceFile
 from hubstack.names import FINGERPRINT_LABEL, Names
+from hubstack.oci import SOURCE_DATE_EPOCH
 from hubstack.pipeline import Inputs
 from hubstack.plan import Known
 from hubstack.reference import Digest

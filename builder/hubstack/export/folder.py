@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from hubstack.buildx import SOURCE_DATE_EPOCH
 from hubstack.errors import UsageError
 from hubstack.export.bake import FILE, NODES, is_ours
 from hubstack.model import SourceFile
+from hubstack.oci import SOURCE_DATE_EPOCH
 
 
 def clear(folder: Path) -> None:

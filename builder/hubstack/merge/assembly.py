@@ -2,7 +2,8 @@
 
 Nodes are to a merge what commits are to git's: each says what it changes on top of its parents. Two of them are merged
 with what both stand on as the ancestor; where that is several nodes, with what a merge makes of those (as git's recursive
-strategy does). Of three or more, the third is merged with what came out of two.
+strategy does). Of three or more, those of which any two have the same ancestor are merged at once; what some have in common
+beyond it, they are merged on first.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from itertools import chain
 from typing import Any
 
 from hubstack.merge import npm, python, r
@@ -156,18 +158,37 @@ class Workshop:
     # --- trees -------------------------------------------------------------------------------------------------------
 
     def _merged(self, tops: tuple[Fingerprint, ...]) -> _State:
-        """Merges of few parts share their beginnings; of many, halves are merged, so that no side is large for long."""
         if tops in self._states:
             self._states[tops] = self._states.pop(tops)  # the last that may go
         elif len(tops) == 1:
             self._states[tops] = self._alone(tops[0])
         else:
-            half = len(tops) - 1 if len(tops) <= _FEW else len(tops) // 2
-            self._states[tops] = self._join(self._merged(tops[:half]), self._merged(tops[half:]))
+            self._states[tops] = self._together(self._families(tops))
             joint = [one for one in self._states if len(one) > 1]
             for one in joint[:-_REMEMBERED]:
                 del self._states[one]
         return self._states[tops]
+
+    def _together(self, families: Sequence[tuple[Fingerprint, ...]]) -> _State:
+        """All at once, on top of what is known of the first ones. Where they don't agree, two by two, to say which ones."""
+        begun = [count for count in range(2, len(families)) if tuple(chain(*families[:count])) in self._states]
+        known = max(begun, default=1)
+        states = [self._merged(some) for some in (tuple(chain(*families[:known])), *families[known:])]
+        together = self._join(states)
+        return together if not together.conflicts else reduce(lambda one, other: self._join([one, other]), states)
+
+    def _families(self, tops: tuple[Fingerprint, ...]) -> Sequence[tuple[Fingerprint, ...]]:
+        """Any two of which share no more than all of them share. Where that is one only, the last is split off."""
+        nodes = {top: self._merged((top,)).nodes for top in tops}
+        common = frozenset[Fingerprint].intersection(*nodes.values())
+        families: list[tuple[Fingerprint, ...]] = []
+        for top in tops:
+            near = [one for one in families if any(nodes[top] & nodes[other] > common for other in one)]
+            families = [one for one in families if one not in near]
+            families.append(tuple(sorted((*chain(*near), top), key=tops.index)))
+        if len(families) == 1:
+            return (tops[:-1], tops[-1:])
+        return sorted(families, key=lambda family: tops.index(family[0]))
 
     def _alone(self, node: Fingerprint) -> _State:
         """As it was built: a merge's own filesystem layers stand on all that it merges, in their order."""
@@ -181,28 +202,27 @@ class Workshop:
         nodes = frozenset((node,)).union(*(state.nodes for state in below))
         return _State(nodes=nodes, tree=overlay(tree, one.index), config=one.config)
 
-    def _join(self, left: _State, right: _State) -> _State:
-        common = left.nodes & right.nodes
+    def _join(self, states: Sequence[_State]) -> _State:
+        """Any two of ``states`` have the same nodes in common."""
+        nodes = frozenset[Fingerprint]().union(*(state.nodes for state in states))
+        common = frozenset[Fingerprint].intersection(*(state.nodes for state in states))
         base = self._merged(self._sorted(self._highest(common))) if common else _NOTHING
-        parts = [self._part(state, common) for state in (left, right)]
+        parts = [self._part(state, common) for state in states]
         merged = merge(base.tree, parts)
         config, odd = merge_configs(
-            base.config, [(part.name, state.config) for part, state in zip(parts, (left, right), strict=True)]
+            base.config, [(part.name, state.config) for part, state in zip(parts, states, strict=True)]
         )
-        found = [self._precise(one, left.nodes | right.nodes) for one in merged.conflicts]
+        found = [self._precise(one, nodes) for one in merged.conflicts]
         found += [*odd, *_readable(base.tree, parts, merged.index)]
-        found = [self._settled(one, left.nodes | right.nodes) for one in found]
+        found = [self._settled(one, nodes) for one in found]
+        interests = (self._whose(one, nodes) for one in _interests(base.tree, parts))
         return _State(
-            nodes=left.nodes | right.nodes,
+            nodes=nodes,
             tree=overlay(base.tree, merged.index),
             config=config,
-            shared=left.shared.union(right.shared, merged.shared, merged.written),
-            conflicts=(*left.conflicts, *right.conflicts, *found),
-            interests=(
-                *left.interests,
-                *right.interests,
-                *(self._whose(one, left.nodes | right.nodes) for one in _interests(base.tree, parts)),
-            ),
+            shared=merged.shared.union(merged.written, *(state.shared for state in states)),
+            conflicts=(*chain(*(state.conflicts for state in states)), *found),
+            interests=(*chain(*(state.interests for state in states)), *interests),
         )
 
     def _highest(self, nodes: Set[Fingerprint]) -> Iterator[Fingerprint]:
@@ -262,9 +282,6 @@ class Workshop:
                 continue
             if not is_noise(path) or wanted == GONE:
                 yield path, plain(wanted)
-
-
-_FEW = 8
 
 
 def _with(state: _State, path: str, index: Index) -> _State:

@@ -47,6 +47,7 @@ def file_entry(content: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0,
 
 GONE = Entry(kind=Kind.WHITEOUT)
 OPAQUE = "opaque"
+ICON_CACHES = ("icon-theme.cache", ".icon-theme.cache")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,16 +104,16 @@ class Index:
     @cached_property
     def bytecode(self) -> Set[str]:
         """What Python has compiled."""
-        return self._ending(".pyc", (piece.bytecode for piece in self.pieces))
+        return self._ending((".pyc",), (piece.bytecode for piece in self.pieces))
 
     @cached_property
     def icon_caches(self) -> Set[str]:
-        return self._ending("icon-theme.cache", (piece.icon_caches for piece in self.pieces))
+        return self._ending(tuple(f"/{name}" for name in ICON_CACHES), (piece.icon_caches for piece in self.pieces))
 
-    def _ending(self, end: str, found: Iterable[Set[str]]) -> Set[str]:
+    def _ending(self, ends: tuple[str, ...], found: Iterable[Set[str]]) -> Set[str]:
         if self.pieces:
             return among(self.entries, set[str]().union(*found))
-        return {path for path in self.entries if path.endswith(end)}
+        return {path for path in self.entries if path.endswith(ends)}
 
     @cached_property
     def opaque(self) -> Set[str]:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hubstack.buildx import SOURCE_DATE_EPOCH
 from hubstack.errors import UsageError
 from hubstack.merge.assembly import Assembled, Built
 from hubstack.merge.filesystem import write_layer
 from hubstack.names import FINGERPRINT_LABEL, SETTLED_LABEL
-from hubstack.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor, Manifest, canonical_json, digest_of
+from hubstack.oci import OCI_CONFIG, OCI_MANIFEST, SOURCE_DATE_EPOCH, Descriptor, Manifest, canonical_json, digest_of
 from hubstack.reference import Digest, Fingerprint
 
 MOST_LAYERS = 100  # runtimes stop at 127 (overlayfs's mount options are one page long)

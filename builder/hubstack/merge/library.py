@@ -79,6 +79,8 @@ def breaches(base: Index, parts: Mapping[str, Index], merged: Index, read: Reade
     for folder in sorted({key[0] for keys in changed.values() for key in keys}):
         if sum(any(key[0] == folder for key in keys) for keys in changed.values()) < 2:
             continue
+        if all(together.get(key) == one for own in have.values() for key, one in own.items() if key[0] == folder):
+            continue  # what any part has, it has: what that requires is as it was
         inside = _inside(together, folder)
         for name, requirement in unmet(folder, inside):
             if not any((name, requirement) in {*unmet(folder, _inside(own, folder))} for own in have.values()):

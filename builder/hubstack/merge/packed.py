@@ -10,10 +10,11 @@ from collections.abc import Iterator, KeysView, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, overload
 
-from hubstack.merge.entry import OPAQUE, Entry, Index, Kind, Xattrs, upwards
+from hubstack.merge.entry import ICON_CACHES, OPAQUE, Entry, Index, Kind, Xattrs, upwards
 
+D = TypeVar("D")
 Look: TypeAlias = tuple[Kind, int, int, int, Xattrs]
 """What many entries have in common: kind, mode, uid, gid, xattrs."""
 SHA256 = 32  # bytes
@@ -39,6 +40,14 @@ class Packed(Mapping[str, Entry]):
 
     def __getitem__(self, path: str) -> Entry:
         return self._entry(self.rows[path])
+
+    @overload
+    def get(self, path: str, /) -> Entry | None: ...
+    @overload
+    def get(self, path: str, /, default: Entry | D) -> Entry | D: ...
+    def get(self, path: str, /, default: Entry | D | None = None) -> Entry | D | None:
+        row = self.rows.get(path)
+        return default if row is None else self._entry(row)
 
     def _unpacked(self, row: int) -> Entry:
         kind, mode, uid, gid, xattrs = self.looks[self.look[row]]
@@ -88,6 +97,14 @@ class PackedIndex(Index):
     @cached_property
     def opaque(self) -> Set[str]:
         return {path for path, content in self._of(Kind.DIRECTORY) if content == OPAQUE}
+
+    @cached_property
+    def icon_caches(self) -> Set[str]:
+        return {f"{folder}/{name}" for folder in self.nearest for name in ICON_CACHES} & self.entries.keys()
+
+    @cached_property
+    def bytecode(self) -> Set[str]:
+        return super().bytecode if any(folder.endswith("__pycache__") for folder in self.nearest) else frozenset()
 
     def _of(self, kind: Kind) -> Iterator[tuple[str, str]]:
         """The paths of a kind that is no file's, with their contents."""

@@ -7,7 +7,7 @@ they require is in their METADATA ("Core metadata specifications"; PEP 508 for m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Index, Kind
 from hubstack.merge.library import Package, breaches, two_versions
 from hubstack.merge.mergers.side import text
+from hubstack.merge.stacked import among
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -108,17 +109,27 @@ def _environment(site: str) -> dict[str, str]:
 
 def stale(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
     """Bytecode of one part beside a module of another: with all files of one date, Python would believe it (PEP 552)."""
+    seen, joint = set[str](), {""}
+    for index in parts.values():
+        joint |= seen & index.folders
+        seen |= index.folders
     for part, index in parts.items():
-        others = set[str]().union(*(one.folders for other, one in parts.items() if other != part))
-        cached = (others & index.folders) | {""}
-        shared = {folder for folder in cached if f"{folder}/__pycache__".lstrip("/") in index.folders}
-        if not shared:
-            continue
-        for path in sorted(one for one in index.bytecode if one.rpartition("/")[0].rpartition("/")[0] in shared):
-            if index.entries[path].kind is not Kind.FILE or base.entries.get(path) == index.entries[path]:
-                continue
-            if (match := _BYTECODE.fullmatch(path)) is not None:
-                yield from _foreign(f"{match['folder']}{match['name']}.py", part, base, parts)
+        cached = {folder for folder in joint if f"{folder}/__pycache__".lstrip("/") in index.folders}
+        compiled = {path: module for path in index.bytecode if (module := _module(path, cached))} if cached else {}
+        modules = set(compiled.values())
+        others = (among(one.entries, modules) for other, one in parts.items() if other != part)
+        foreign = set[str]().union(*others) if modules else set()
+        for path in sorted(path for path, module in compiled.items() if module in foreign):
+            if index.entries[path].kind is Kind.FILE and base.entries.get(path) != index.entries[path]:
+                yield from _foreign(compiled[path], part, base, parts)
+
+
+def _module(path: str, folders: Set[str]) -> str:
+    """What was compiled there, if it stands in one of these folders; else nothing."""
+    if path.rpartition("/")[0].rpartition("/")[0] not in folders:
+        return ""
+    match = _BYTECODE.fullmatch(path)
+    return f"{match['folder']}{match['name']}.py" if match is not None else ""
 
 
 def _foreign(module: str, part: str, base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:

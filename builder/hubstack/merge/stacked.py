@@ -38,10 +38,13 @@ class Stacked(Mapping[str, V]):
     @overload
     def get(self, key: str, /, default: V | D) -> V | D: ...
     def get(self, key: str, /, default: V | D | None = None) -> V | D | None:
-        try:
-            return self[key]
-        except KeyError:
-            return default
+        if key in self.over:
+            return self.over[key]
+        if key not in self.gone:
+            for layer in self.layers:
+                if (found := layer.get(key)) is not None:
+                    return found
+        return default
 
     def __contains__(self, key: object) -> bool:
         return key in self.over or (key not in self.gone and any(key in layer for layer in self.layers))
