@@ -220,7 +220,7 @@ class Workshop:
             nodes=nodes,
             tree=overlay(base.tree, merged.index),
             config=config,
-            shared=merged.shared.union(merged.written, *(state.shared for state in states)),
+            shared=frozenset(merged.shared).union(merged.written, *(state.shared for state in states)),
             conflicts=(*chain(*(state.conflicts for state in states)), *found),
             interests=(*chain(*(state.interests for state in states)), *interests),
         )
