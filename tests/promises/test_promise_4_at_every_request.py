@@ -58,7 +58,8 @@ def dying(folder: Path, last: int = 0) -> Iterator[Site]:
     with DyingRegistry(last) as fake:
 
         def sleep(_seconds: float) -> None:
-            raise Killed
+            if fake.is_dead():
+                raise Killed
 
         site = Site.at(folder, fake)
         site.sleep = sleep
