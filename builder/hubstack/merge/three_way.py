@@ -248,12 +248,13 @@ class _Merge:
 
     def _buried(self) -> Iterator[Conflict]:
         """What one part puts into a folder that another has removed, or made into something else."""
+        everywhere = set[str]().union(*(part.index.folders for part in self.parts))
         for part in self.parts:
-            for other in self.parts:
-                if other is part:
-                    continue
-                for path in sorted(among(part.index.entries, other.index.folders - part.index.kept)):
-                    if hides(part.index.entries[path]) and not is_noise(path) and any(other.index.inside(path)):
+            odd = among(part.index.entries, everywhere - part.index.kept)
+            hidden = {path for path in odd if hides(part.index.entries[path]) and not is_noise(path)}
+            for other in self.parts if hidden else ():
+                for path in sorted(hidden & other.index.folders if other is not part else ()):
+                    if any(other.index.inside(path)):
                         what = "is a folder in which the one has files, and the other has removed or replaced it"
                         yield Conflict(parts=(other.name, part.name), path=path, what=what, cause=Cause.DATABASE)
 
