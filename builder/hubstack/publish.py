@@ -80,7 +80,7 @@ class Publisher:
             self.registry.push_image(layout, ref.with_tag(""), progress=on_bytes)
             self.seal.node(fingerprint, mine)
         found = self.registry.push_image(layout, ref, adopt=True, progress=on_bytes)
-        if found == mine and not exact:
+        if not exact:
             found = self.registry.settled(ref)
         if found == mine:
             self._pushed[found] = layout.manifest

@@ -545,6 +545,90 @@ def test_of_many_it_is_said_who_agrees_and_who_does_not() -> None:
     assert conflict.parts == ("a+b", "far")
 
 
+def test_a_link_of_a_group_that_two_have_changed_and_a_third_has_taken() -> None:
+    group, link = "var/lib/dpkg/alternatives/editor", "etc/alternatives/editor"
+
+    def choices(*names: str) -> dict[str, Content]:
+        lines = "".join(f"/bin/{name}\n{len(name)}\n" for name in names)
+        best = max(names, key=len)
+        found: dict[str, Content] = {f"bin/{name}": b"" for name in names}
+        found[group] = f"auto\n/usr/bin/editor\n\n{lines}\n".encode()
+        found[link] = Entry(kind=Kind.LINK, content=f"/bin/{best}")
+        return found
+
+    base = choices("ed")
+    mine: dict[str, Content] = {link: Entry(kind=Kind.LINK, content="/bin/mine"), "bin/mine": b""}
+    for third in (mine, {link: GONE}):
+        built = {
+            "base": node("base", base, 9),
+            "a": node("a", choices("ed", "vim"), 5),
+            "b": node("b", choices("ed", "nano"), 4),
+            "far": node("far", third, 3),
+        }
+        (conflict,) = assemble([("base", name) for name in ("a", "b", "far")], built).conflicts
+        assert (conflict.path, conflict.parts) == (link, ("a+b", "far"))
+
+
+def test_one_that_is_broken_by_itself_excuses_no_others() -> None:
+    """Of three, two break something together; the third has brought it along broken."""
+
+    def status(**packages: str) -> dict[str, Content]:
+        stanzas = (
+            f"Package: {name}\nStatus: install ok installed\nVersion: 1\n{more}\n" for name, more in packages.items()
+        )
+        return {STATUS: "".join(stanzas).encode()}
+
+    def distributions(**said: str) -> dict[str, Content]:
+        site = "usr/lib/python3.13/site-packages"
+        found: dict[str, Content] = {}
+        for name, version in said.items():
+            requires = "Requires-Dist: q<2\n" if name == "p" else ""
+            found[f"{site}/{name}-{version}.dist-info/METADATA"] = (
+                f"Name: {name}\nVersion: {version}\n{requires}".encode()
+            )
+        return found
+
+    gone: dict[str, Content] = {"usr/lib/python3.13/site-packages/q-1.dist-info/METADATA": GONE}
+    debian = (status(qq=""), status(qq="", pp="Depends: qq\n"), status(zz=""), status(pp="Depends: qq\n"))
+    python = (
+        distributions(q="1"),
+        distributions(p="1"),
+        distributions(q="2") | gone,
+        distributions(p="1", q="2") | gone,
+    )
+    for base, *parts in (debian, python):
+        built = {"base": node("base", base)} | {name: node(name, one) for name, one in zip("abc", parts, strict=True)}
+        conflicts = assemble([("base", name) for name in "abc"], built).conflicts
+        assert ("a", "b") in [one.parts for one in conflicts]
+
+
+def test_a_folder_that_two_of_a_part_have_removed_and_made_anew() -> None:
+    built = {
+        "base": node("base", {"d": FOLDER, "d/0": b""}, 99),
+        "mid": node("mid", {"d": GONE}, 8),
+        "one": node("one", {"d": FOLDER, "d/1": b""}, 5),
+        "two": node("two", {"opt/two": b""}, 9),
+        "far": node("far", {"d/2": b""}, 6),
+    }
+    below = {"mid": "base", "one": "mid", "two": "mid", "far": "base"}
+    standing = {
+        mark(name): replace(one, parents=(mark(below[name]),) if name in below else ()) for name, one in built.items()
+    }
+    (conflict,) = Workshop(built=standing).assemble(map(mark, ("two", "far", "one"))).conflicts
+    assert str(conflict).startswith("far and mid+one: /d is a folder in which the one has files")
+    assert "d/0" not in Workshop(built=standing).assemble(map(mark, ("two", "one"))).index.entries
+
+
+def test_many_who_have_to_tell_each_other_something_are_told_of_once_each() -> None:
+    built = {"base": node("base", {TRIGGERS: b""})} | {
+        name: node(name, {TRIGGERS: b"/usr/share/x tool\n", f"usr/share/x/{name}": b""})
+        for name in (f"p{number:02}" for number in range(20))
+    }
+    found = assemble([("base", name) for name in built if name != "base"], built).interests
+    assert [one.guest for one in found] == [name for name in sorted(built) if name != "base"]
+    assert {one.host.count("+") for one in found} == {18}
+
+
 def test_what_was_settled_in_two_merges_is_no_matter_of_choice() -> None:
     """Two layers on two merges, in each of which a cache was made: neither's is right for all."""
     built = {

@@ -259,19 +259,31 @@ def test_who_was_first_wins_and_is_tested(site: Site, elsewhere: Site) -> None:
     assert site.says(mine["both"].digest) == ["debian", "lab", "scipy", "both"]
 
 
-def test_of_two_runs_that_push_at_once_both_go_on_with_one(site: Site, elsewhere: Site, fake: FakeRegistry) -> None:
-    """Each has seen no tag. Theirs comes after ours, while we wait to see whose is in force."""
+@pytest.mark.parametrize("adopted", [False, True])
+def test_runs_that_push_at_once_all_go_on_with_one(
+    site: Site,
+    elsewhere: Site,
+    fake: FakeRegistry,
+    adopted: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    """Each has seen no tag. Theirs comes after ours, or after a third one's that we have found, while we wait."""
     inputs = DIAMOND.inputs()
-    plan, theirs = site.plan(inputs), elsewhere.run(inputs)
-    there = dict(fake.repository("hub/build").tags)
-    fake.repository("hub/build").tags.clear()
+    plan, third = site.plan(inputs), Site.at(tmp_path / "third", fake, salt="a third gcc").run(inputs)
+    tags = fake.repository("hub/build").tags
+    found = dict(tags)
+    tags.clear()
+    theirs = elsewhere.run(inputs)
+    there = dict(tags)
+    tags.clear()
+    tags |= {tag: digest for tag, digest in found.items() if adopted and tag.startswith("fp-")}
 
     def overwrite(_seconds: float) -> None:
-        tags = fake.repository("hub/build").tags
-        tags |= {tag: there[tag] for tag in tags if tag.startswith("fp-")}
+        tags.update({tag: there[tag] for tag in tags if tag.startswith("fp-")})
 
     site.sleep = overwrite
     mine = site.run(inputs, plan=plan)
+    assert third["both"].digest != theirs["both"].digest
     assert {node: one.digest for node, one in mine.items()} == {node: one.digest for node, one in theirs.items()}
     assert site.says(mine["both"].digest) == ["debian", "lab", "scipy", "both"]
 

@@ -20,7 +20,7 @@ from hubstack.merge.abridged import whole
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.debian import breaches
-from hubstack.merge.entry import GONE, Entry, Index, Kind, is_opaque, overlay
+from hubstack.merge.entry import GONE, Entry, Index, Kind, hides, is_opaque, overlay
 from hubstack.merge.interest import TRIGGERS, Interest, diverted, interests
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.noise import is_noise
@@ -170,12 +170,17 @@ class Workshop:
         return self._states[tops]
 
     def _together(self, families: Sequence[tuple[Fingerprint, ...]]) -> _State:
-        """All at once, on top of what is known of the first ones. Where they don't agree, two by two, to say which ones."""
-        begun = [count for count in range(2, len(families)) if tuple(chain(*families[:count])) in self._states]
-        known = max(begun, default=1)
-        states = [self._merged(some) for some in (tuple(chain(*families[:known])), *families[known:])]
+        """All at once. Where they don't agree, two by two, to say which ones."""
+        states = [self._merged(family) for family in families]
         together = self._join(states)
-        return together if not together.conflicts else reduce(lambda one, other: self._join([one, other]), states)
+        return self._two_by_two(states) if together.conflicts and len(states) > 2 else together
+
+    def _two_by_two(self, states: Sequence[_State]) -> _State:
+        """Of many, halves are merged, so that no side is large for long."""
+        if len(states) == 1:
+            return states[0]
+        half = len(states) - 1 if len(states) <= _FEW else len(states) // 2
+        return self._join([self._two_by_two(states[:half]), self._two_by_two(states[half:])])
 
     def _families(self, tops: tuple[Fingerprint, ...]) -> Sequence[tuple[Fingerprint, ...]]:
         """Any two of which share no more than all of them share. Where that is one only, the last is split off."""
@@ -241,6 +246,7 @@ class Workshop:
         tree = stacked(state.tree.entries)
         said = set[str]().union(*(one.index.opaque for one in own))
         several = state.shared.union(*(among(one.index.entries, tree.over.keys()) for one in own)) & tree.over.keys()
+        said |= {path for path in several if any(hides(one.index.entries.get(path, _FOLDER)) for one in own)}
         over = {path: tree.over[path] if path in said else plain(tree.over[path]) for path in several}
         entries = Stacked(tuple(one.index.entries for one in own), over, tree.gone)
         contents = {path: content for path, content in state.tree.contents.items() if path in entries}
@@ -284,6 +290,9 @@ class Workshop:
                 yield path, plain(wanted)
 
 
+_FEW = 8
+
+
 def _with(state: _State, path: str, index: Index) -> _State:
     """The state with a path as ``index`` has it; its content may be in blobs only."""
     entries = stacked(state.tree.entries).but({path: index.entries[path]})
@@ -292,6 +301,7 @@ def _with(state: _State, path: str, index: Index) -> _State:
     return replace(state, tree=Index(entries=entries, contents=contents), shared=state.shared | {path})
 
 
+_FOLDER = Entry(kind=Kind.DIRECTORY)
 _NOTHING = _State(nodes=frozenset(), tree=Index(entries={}), config={})
 
 
@@ -345,7 +355,7 @@ def _breaches(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflic
     """Relations between packages that hold in each part and not in all together."""
     if not (found := breaches(merged.contents.get(STATUS, b""))):
         return []
-    indexes = (base, *(part.index for part in parts))
+    indexes = (base, *(part.index for part in parts if len(parts) == 2))  # of more, one may excuse what two others do
     known = {str(one) for index in indexes for one in breaches(index.contents.get(STATUS, b""))}
     names = tuple(part.name for part in parts)
     return [

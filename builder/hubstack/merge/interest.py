@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, permutations
+from itertools import permutations
 
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Index, Kind
@@ -78,19 +78,24 @@ JOINT = (("usr/share/pam-configs", "PAM", "pam-auth-update --package"),)
 
 
 def interests(base: Index, parts: Mapping[str, Index]) -> Iterator[Interest]:
-    """One for each pair of parts and package whose trigger one has, and the other the path; and for each host and plug-in, and
-    for what both put into one list.
+    """One for each part and package of others whose trigger's path it has; for each plug-in and its hosts; and for what several
+    put into one list.
     """
     links = base.links
     old = _watched(base.contents.get(TRIGGERS, b""), links)
+    watchers: dict[tuple[str, str, str], list[str]] = {}
     for host, index in parts.items():
-        new = [one for one in _watched(index.contents.get(TRIGGERS, b""), links) if one not in old]
-        for guest in parts:
-            if guest != host:
-                yield from _pairs(host, new, guest, parts[guest])
-                yield from _plugged(host, index, guest, parts[guest])
-    for host, guest in combinations(parts, 2):
-        yield from _joined(host, parts[host], guest, parts[guest])
+        for one in _watched(index.contents.get(TRIGGERS, b""), links):
+            if one not in old and one[2] not in HARMLESS:
+                watchers.setdefault(one, []).append(host)
+    for guest, index in parts.items():
+        for (path, trigger, package), hosts in watchers.items():
+            if hosts != [guest]:
+                yield from _told(hosts, guest, package, _first(index, path), trigger=trigger)
+    for at, plugins, thing, command in PLUGINS:
+        yield from _plugged(parts, at, plugins, thing, command)
+    for at, thing, command in JOINT:
+        yield from _joined(parts, at, thing, command)
 
 
 def diverted(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
@@ -113,19 +118,26 @@ def diverted(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
                     yield Conflict(parts=(name, other), path=one, what=what, cause=Cause.INTEREST)
 
 
-def _plugged(host: str, hosts: Index, guest: str, guests: Index) -> Iterator[Interest]:
-    for at, plugins, thing, command in PLUGINS:
-        path = _first(guests, plugins)
-        if path is None or _first(hosts, at) is None:
-            continue
-        if _first(guests, at) is None or _first(hosts, plugins) is None:
-            yield Interest(host=host, guest=guest, who=thing, path=path, command=command)
+def _told(hosts: Sequence[str], guest: str, who: str, path: str | None, **how: str) -> Iterator[Interest]:
+    """What the host itself has in a folder, its own installation has seen; what the guest has there, nobody."""
+    others = [host for host in hosts if host != guest]
+    if path is not None and others:
+        yield Interest(host="+".join(others), guest=guest, who=who, path=path, **how)
 
 
-def _joined(host: str, hosts: Index, guest: str, guests: Index) -> Iterator[Interest]:
-    for at, thing, command in JOINT:
-        if (path := _first(guests, at)) is not None and _first(hosts, at) is not None:
-            yield Interest(host=host, guest=guest, who=thing, path=path, command=command)
+def _plugged(parts: Mapping[str, Index], at: str, plugins: str, thing: str, command: str) -> Iterator[Interest]:
+    """Not between two that have host and plug-ins each: what the host has made of them is in both, and merged."""
+    first = {part: (_first(index, at), _first(index, plugins)) for part, index in parts.items()}
+    whole = {part for part, (host, plugin) in first.items() if host is not None and plugin is not None}
+    hosts = [part for part, (host, _) in first.items() if host is not None]
+    for guest, (_, path) in first.items():
+        yield from _told([one for one in hosts if {one, guest} - whole], guest, thing, path, command=command)
+
+
+def _joined(parts: Mapping[str, Index], at: str, thing: str, command: str) -> Iterator[Interest]:
+    having = [(part, path) for part, index in parts.items() if (path := _first(index, at)) is not None]
+    for guest, path in having[1:]:
+        yield from _told([having[0][0]], guest, thing, path, command=command)
 
 
 def _resolve(path: str, links: Mapping[str, str]) -> str:
@@ -154,13 +166,6 @@ def _watched(content: bytes, links: Mapping[str, str]) -> list[tuple[str, str, s
     """(path without its leading slash, as it is written, package) of each line."""
     lines = (line.split() for line in content.decode("utf-8", "surrogateescape").splitlines())
     return [(_resolve(words[0], links), words[0], words[1].partition("/")[0]) for words in lines if len(words) > 1]
-
-
-def _pairs(host: str, new: Sequence[tuple[str, str, str]], guest: str, guests: Index) -> Iterator[Interest]:
-    """What the host itself has in a folder, its own installation has seen; what the guest has there, nobody."""
-    for path, trigger, package in new:
-        if package not in HARMLESS and (first := _first(guests, path)) is not None:
-            yield Interest(host=host, guest=guest, who=package, path=first, trigger=trigger)
 
 
 def _first(index: Index, path: str) -> str | None:

@@ -71,11 +71,14 @@ Unmet = Callable[[str, Mapping[str, Package]], Iterator[tuple[str, str]]]
 
 
 def breaches(base: Index, parts: Mapping[str, Index], merged: Index, read: Reader, unmet: Unmet) -> Iterator[Conflict]:
-    """Requirements that hold in each part and not in all together, in folders into which several have put something."""
+    """Requirements that hold in each part and not in all together, in folders into which several have put something.
+
+    Of more than two parts also what one of them breaks by itself: it may not excuse what two others do to each other.
+    """
     had = packages(base, read)
     have = {part: standing(base, index, read) for part, index in parts.items()}
     changed = {part: {key for key in had.keys() | own if had.get(key) != own.get(key)} for part, own in have.items()}
-    together = standing(base, merged, read)
+    together, known = standing(base, merged, read), [*have.values()] if len(parts) == 2 else [had]
     for folder in sorted({key[0] for keys in changed.values() for key in keys}):
         if sum(any(key[0] == folder for key in keys) for keys in changed.values()) < 2:
             continue
@@ -83,7 +86,7 @@ def breaches(base: Index, parts: Mapping[str, Index], merged: Index, read: Reade
             continue  # what any part has, it has: what that requires is as it was
         inside = _inside(together, folder)
         for name, requirement in unmet(folder, inside):
-            if not any((name, requirement) in {*unmet(folder, _inside(own, folder))} for own in have.values()):
+            if not any((name, requirement) in {*unmet(folder, _inside(one, folder))} for one in known):
                 package = inside[name]
                 who = tuple(sorted(part for part, keys in changed.items() if any(key[0] == folder for key in keys)))
                 what = f"has {name} {package.version}, which requires {requirement}, and that does not hold in all together"

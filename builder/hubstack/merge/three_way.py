@@ -75,7 +75,7 @@ class _Merge:
     def result(self) -> Merged:
         groups = {path: changed for path in self.shared if is_group(path) and len(changed := self._changed(path)) > 1}
         links = {path: self._links(path, changed) for path, changed in groups.items()}
-        owned = {link for some in links.values() for link in some if self._is_link(link)}
+        owned = {link for path, some in links.items() for link in some if self._is_the_groups(link, groups[path])}
         for path in sorted(path for path in self.shared - owned if self._differs(path)):
             self._settle(path, [part for part in self.parts if path in part.index.entries])
         for path, changed in sorted(groups.items()):
@@ -104,7 +104,10 @@ class _Merge:
         contents = [index.contents.get(group, b"") for index in (self.base, *(part.index for part in changed))]
         return sorted({self._tree.place(link) for link in links_of(group, contents)})
 
-    def _is_link(self, path: str) -> bool:
+    def _is_the_groups(self, path: str, changed: Sequence[Part]) -> bool:
+        """Whether it is a link that nobody has changed but parts that have ``changed`` its group."""
+        if any(all(part is not one for one in changed) for part in self._changed(path)):
+            return False
         said = [index.entries[path] for index in (self.base, *self._indexes) if path in index.entries]
         return all(entry.kind in {Kind.LINK, Kind.WHITEOUT} for entry in said)
 

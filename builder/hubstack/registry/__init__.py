@@ -138,7 +138,7 @@ class Registry(Removal):
         return self._run(budget, attempt)
 
     def settled(self, ref: ImageRef) -> Digest:
-        """What ``ref`` names for good, for who has just put it there with ``put_tag_once``.
+        """What ``ref`` names for good, for who has just put it there with ``put_tag_once``, or has found it there then.
 
         A registry can't put a tag on the condition that there is none. Of runs that both saw none, the last one's is in
         force, and each finds it here: it waits for longer than any of them needs from seeing none to putting its own
