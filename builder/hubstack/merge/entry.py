@@ -47,7 +47,6 @@ def file_entry(content: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0,
 
 GONE = Entry(kind=Kind.WHITEOUT)
 OPAQUE = "opaque"
-ICONS = "usr/share/icons/"
 ICON_CACHES = ("icon-theme.cache", ".icon-theme.cache")
 
 
@@ -109,7 +108,6 @@ class Index:
 
     @cached_property
     def icon_caches(self) -> Set[str]:
-        """Those of GTK's themes, and perhaps others of that name."""
         return self._ending(tuple(f"/{name}" for name in ICON_CACHES), (piece.icon_caches for piece in self.pieces))
 
     def _ending(self, ends: tuple[str, ...], found: Iterable[Set[str]]) -> Set[str]:
