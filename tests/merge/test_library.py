@@ -78,6 +78,13 @@ def test_a_requirement_that_is_not_asked_for_here(requires: str) -> None:
     assert said(base, a=newer, b=wheel("tool", "1", requires)) == []
 
 
+def test_an_extra_of_a_distribution_that_another_part_brings() -> None:
+    """`a` asks for more of `web` than it brings by itself, and lacks it; nobody asks `b` for that."""
+    found = said({}, a=wheel("app", "1", "web[fast]"), b=wheel("Web", "1", "loop; extra == 'fast'"))
+    assert len(found) == 1
+    assert found[0].startswith(f"a and b: /{SITE} has web 1, which requires loop; extra == 'fast'")
+
+
 def test_a_requirement_of_an_extra_that_a_distribution_asks_for() -> None:
     base = {**wheel("numpy", "1.26"), **wheel("tool", "1", "numpy<2; extra == 'arrays'")}
     newer = {f"{SITE}/numpy-1.26.dist-info": GONE, **wheel("numpy", "2.1")}

@@ -72,6 +72,13 @@ def test_a_merge_holds_what_its_parents_hold_each_once(site: Site) -> None:
     }
 
 
+def test_who_has_merged_does_not_wait_to_see_whose_image_is_there(site: Site) -> None:
+    waits: list[float] = []
+    site.sleep = waits.append
+    site.run(MERGED.inputs())
+    assert len(waits) == len(site.engine.verbs("build")) == sum("." not in node for node in MERGED.below)
+
+
 def test_on_another_machine_it_is_the_same_image_and_no_blob_is_fetched_for_it(
     site: Site, elsewhere: Site, fake: FakeRegistry
 ) -> None:

@@ -11,12 +11,15 @@ from hubstack.merge.entry import Index, folders, hides
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """``folder`` is where packages stand beside each other; ``requires`` is in the language's own form."""
+    """``folder`` is where packages stand beside each other; ``requires`` is in the language's own form. ``extended`` are the names
+    of those of which it wants more than they bring by themselves.
+    """
 
     folder: str
     name: str
     version: str
     requires: tuple[str, ...] = ()
+    extended: tuple[str, ...] = ()
 
 
 Reader = Callable[[str, bytes], Package | None]
@@ -82,15 +85,23 @@ def breaches(base: Index, parts: Mapping[str, Index], merged: Index, read: Reade
     for folder in sorted({key[0] for keys in changed.values() for key in keys}):
         if sum(any(key[0] == folder for key in keys) for keys in changed.values()) < 2:
             continue
-        if all(together.get(key) == one for own in have.values() for key, one in own.items() if key[0] == folder):
-            continue  # what any part has, it has: what that requires is as it was
         inside = _inside(together, folder)
+        if all(_as_in(_inside(own, folder), inside) for own in have.values()):
+            continue
         for name, requirement in unmet(folder, inside):
             if not any((name, requirement) in {*unmet(folder, _inside(one, folder))} for one in known):
                 package = inside[name]
                 who = tuple(sorted(part for part, keys in changed.items() if any(key[0] == folder for key in keys)))
                 what = f"has {name} {package.version}, which requires {requirement}, and that does not hold in all together"
                 yield Conflict(parts=who, path=folder, what=what, cause=Cause.RELATION)
+
+
+def _as_in(own: Mapping[str, Package], together: Mapping[str, Package]) -> bool:
+    """Whether everything has what a part has, as that has it, and nobody is asked for more there whom the part lacks: then all
+    that is required by it is met or unmet as it was.
+    """
+    added = together.keys() - own.keys()
+    return all(together.get(name) == one and added.isdisjoint(one.extended) for name, one in own.items())
 
 
 def _inside(found: Mapping[tuple[str, str], Package], folder: str) -> dict[str, Package]:

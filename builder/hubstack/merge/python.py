@@ -41,7 +41,13 @@ def _distribution(path: str, content: bytes) -> Package | None:
         return None
     lines = (line.partition(":") for line in text(content).splitlines())
     requires = tuple(value.strip() for field, _, value in lines if field == "Requires-Dist")
-    return Package(folder=match["site"], name=_normal(match["name"]), version=match["version"], requires=requires)
+    return Package(
+        folder=match["site"],
+        name=_normal(match["name"]),
+        version=match["version"],
+        requires=requires,
+        extended=tuple(_normal(one.partition("[")[0].strip()) for one in requires if "[" in one.partition(";")[0]),
+    )
 
 
 def _normal(name: str) -> str:
