@@ -178,7 +178,7 @@ class Builder:
         """Have the index of a node that may be merged, or put on another base, before it has a tag."""
         if self.inputs.project.settings.assembly is Method.MERGE or node.id in self._merged:
             fingerprint = self.inputs.fingerprint(node.id)
-            self.shelf.keep(fingerprint, digest)
+            self.shelf.keep(fingerprint, self._known() | {fingerprint: digest})
             self.shelf.push(fingerprint)
 
     @cached_property

@@ -99,6 +99,17 @@ def test_without_push_what_is_missing_here_is_fetched(site: Site, elsewhere: Sit
     assert len(site.writes()) == before
 
 
+def test_what_another_run_pushes_meanwhile_is_not_mistaken_for_what_was_built_here(
+    site: Site, tmp_path: Path, fake: FakeRegistry
+) -> None:
+    """The other run has other bytes for the same input, and this one pushes nothing: both keep their own."""
+    plan = site.plan(MERGED.inputs())
+    theirs = Site.at(tmp_path / "other", fake, salt="other").run(MERGED.inputs())
+    mine = site.run(MERGED.inputs(), plan=plan, push=False)
+    assert {one.result for one in mine.values()} == {"built"}
+    assert not {one.digest for one in mine.values()} & {one.digest for one in theirs.values()}
+
+
 def test_a_refreshed_base_moves_what_stands_on_it(site: Site) -> None:
     site.run(MERGED.inputs())
     again = refreshed(MERGED).inputs()

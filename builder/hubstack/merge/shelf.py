@@ -64,18 +64,21 @@ class Shelf:
         Raises RegistryError where a node isn't there.
         """
         read = self._read_all(tops)
-        known = {parent: digest for one in read.values() if one for parent, digest in _below(one)} | dict(digests)
-        order: dict[Fingerprint, Built] = {}
-        for node in self._upwards(tops, read):
-            found = read.get(node) or self._kept.get(node)
-            if found is None or found.digest != known.get(node, found.digest):
-                found = self._make(node, known.get(node))
-            order[node] = self._kept[node] = found
-        return order
+        upwards, known = [*self._upwards(tops, read)], dict(digests)
+        found: dict[Fingerprint, Built] = {}
+        for node in reversed(upwards):  # which image a node is, those that stand on it know
+            one = read.get(node) or self._kept.get(node)
+            if one is not None and one.digest == known.get(node, one.digest):
+                found[node] = one
+                for parent, digest in _below(one):
+                    known.setdefault(parent, digest)
+        for node in upwards:
+            self._kept[node] = found.get(node) or self._make(node, known.get(node))
+        return {node: self._kept[node] for node in upwards}
 
-    def keep(self, node: Fingerprint, digest: Digest) -> None:
-        """Have the index of a node that was just built, before anybody asks."""
-        self.take([node], {node: digest})
+    def keep(self, node: Fingerprint, digests: Mapping[Fingerprint, Digest]) -> None:
+        """Have the index of a node that was just built, before anybody asks. ``digests``: its own, and those below."""
+        self.take([node], digests)
 
     def put(self, node: Fingerprint, built: Built) -> None:
         """Keep what is known of a node without looking into its blobs. Nothing is pushed."""
