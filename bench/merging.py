@@ -39,7 +39,7 @@ def main() -> None:
 
 def _open(job: Mapping[str, Any]) -> Shelf:
     """``ref`` is a project's prefix; ``sources`` each node's layer and parents; ``store`` a folder; ``write`` indexes, too."""
-    from hubstack import model
+    from hubstack import reference
     from hubstack.merge.shelf import Shelf, Source
     from hubstack.names import Names
     from hubstack.reference import Fingerprint, ImageRef
@@ -55,7 +55,7 @@ def _open(job: Mapping[str, Any]) -> Shelf:
             for node, (name, parents) in job["sources"].items()
         },
         registry=Registry(prefix.host, publish=True),
-        names=Names(prefix=prefix, layout=model.Layout.NESTED),
+        names=Names(prefix=prefix, layout=reference.Layout.NESTED),
         store=store,
         write=job["write"],
     )

@@ -13,13 +13,13 @@ from hubstack.cli.build import build, known
 from hubstack.cli.invocation import Invocation
 from hubstack.engine import Docker
 from hubstack.event import Event
-from hubstack.model import Layout, Project
+from hubstack.model import Project
 from hubstack.names import Names
 from hubstack.pipeline import Inputs
 from hubstack.plan import Plan
 from hubstack.publish import Publisher, Remote
 from hubstack.record import Record
-from hubstack.reference import Digest, ImageRef
+from hubstack.reference import Digest, ImageRef, Layout
 from hubstack.registry import Registry
 from hubstack.registry.credentials import anonymous
 from hubstack.registry.retry import Retry

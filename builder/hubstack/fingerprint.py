@@ -36,6 +36,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hubstack.model import DEBS, IDS, Graph, Layer, Node, Rendered, SourceFile
+from hubstack.record import Fact
 from hubstack.reference import Fingerprint
 
 FORMAT = 1
@@ -51,14 +52,9 @@ _DIGITS = 12  # of a commit, for people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    kind: str
-    name: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
+    """``facts`` in the order of the list above."""
+
     fingerprint: Fingerprint
     facts: tuple[Fact, ...]
 

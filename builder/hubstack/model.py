@@ -18,7 +18,7 @@ from itertools import combinations
 from math import comb
 from typing import TYPE_CHECKING, TypeAlias
 
-from hubstack.reference import Digest, ImageRef
+from hubstack.reference import Digest, ImageRef, Layout
 from hubstack.rulebook import Policy
 from hubstack.source import Position, Source
 
@@ -63,6 +63,8 @@ class Refresh(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
+    """A value that a layer's template reads, and a stack gives."""
+
     name: str
     type: VariableType
     default: Value | None  # None: every stack must give a value
@@ -204,6 +206,8 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
+    """A base and the layers above it, as one or several images."""
+
     name: str
     title: str
     description: str = ""
@@ -224,13 +228,6 @@ class Method(StrEnum):
 
     CHAIN = "chain"
     MERGE = "merge"
-
-
-class Layout(StrEnum):
-    """Where published images go: a repository for each stack, or one for all."""
-
-    NESTED = "nested"
-    SINGLE = "single"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hubstack.errors import UsageError
-from hubstack.model import Layout, Settings
-from hubstack.reference import Fingerprint, ImageRef
+from hubstack.reference import Fingerprint, ImageRef, Layout
+
+if TYPE_CHECKING:
+    from hubstack.model import Settings
 
 TESTED = "ok-"  # what tags begin with that say that an image has passed its tests
 FINGERPRINT_LABEL = "io.github.hubstack.fingerprint"  # in an image's config: from a digest back to a fingerprint

@@ -9,14 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hubstack.fingerprint import Fact
 from hubstack.reference import Fingerprint
 
 MEDIA_TYPE = "application/vnd.hubstack.record.v1+json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """Of what a node is made: a row of :mod:`hubstack.fingerprint`'s list."""
+
+    kind: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
+    """Of one build, whoever has made it."""
+
     node: str
     fingerprint: Fingerprint
     facts: tuple[Fact, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 
 class Digest(str):
@@ -91,3 +92,10 @@ class ImageRef:
 
     def child(self, name: str) -> ImageRef:
         return replace(self, repository=f"{self.repository}/{name}", tag="", digest=None)
+
+
+class Layout(StrEnum):
+    """Where published images go: a repository for each stack, or one for all."""
+
+    NESTED = "nested"
+    SINGLE = "single"

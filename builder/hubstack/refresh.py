@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from hubstack.fingerprint import Fact, Identity, fingerprint_of
+from hubstack.fingerprint import Identity, fingerprint_of
 from hubstack.plan import Action, Plan, Step
-from hubstack.record import Record
+from hubstack.record import Fact, Record
 from hubstack.reference import Fingerprint
 
 REFRESH = frozenset({"deb", "epoch", "image", "pin"})  # kinds of facts that `hubstack update` changes

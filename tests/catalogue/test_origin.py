@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 from hubstack.catalogue.origin import Lists, Origins, lists
-from hubstack.fingerprint import Fact
 from hubstack.model import Bootstrap, Rendered, SourceFile
-from hubstack.record import Record
+from hubstack.record import Fact, Record
 
 from tests.catalogue.shelf import record
 

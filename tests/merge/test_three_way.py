@@ -15,10 +15,11 @@ from hubstack.merge.assembly import Assembled, Built, Workshop
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict, MergeConflict
 from hubstack.merge.debian import breaches, compare_versions
-from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry
+from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, overlay
 from hubstack.merge.filesystem import write_layer
 from hubstack.merge.interest import TRIGGERS, declared
 from hubstack.merge.mergers import STATUS
+from hubstack.merge.python import stale
 from hubstack.merge.three_way import Merged, Part, merge
 from hubstack.model import Kind as LayerKind
 from hubstack.model import Layer
@@ -326,6 +327,16 @@ def test_bytecode_is_of_the_part_that_has_the_module() -> None:
     assert refused(base, {pyc: b"1"}, {"lib/other.py": b""}) == []
 
 
+def test_bytecode_that_a_layer_above_has_removed_is_nobodys() -> None:
+    base = Index(entries={"lib/m.py": file_entry(b"1")})
+    folder = Entry(kind=Kind.DIRECTORY, mode=0o755)
+    compiled = Index(entries={"lib/__pycache__": folder, "lib/__pycache__/m.cpython-313.pyc": file_entry(b"1")})
+    removed = overlay(compiled, Index(entries={"lib/__pycache__": GONE}))
+    changed = Index(entries={"lib/m.py": file_entry(b"2"), "lib/__pycache__/x.pyc": file_entry(b"")})
+    assert len([*stale(base, {"a": changed, "b": compiled})]) == 1
+    assert [*stale(base, {"a": changed, "b": removed})] == []
+
+
 def test_what_layers_say_of_each_other() -> None:
     def layer(name: str, **fields: Any) -> Layer:
         return Layer(name=name, kind=LayerKind.LAYER, summary="", source=Source(path=""), **fields)
@@ -447,17 +458,20 @@ def test_relations_of_debian() -> None:
 
 
 def test_what_is_rare_is_found_in_pieces_as_it_is_without_them() -> None:
-    left = {path: file_entry(b"", uid=uid) for path, uid in (("c/x/y", 7), ("c/m.pyc", 0), ("c/icon-theme.cache", 0))}
+    left = {
+        path: file_entry(b"", uid=uid)
+        for path, uid in (("c/x/y", 7), ("c/m.pyc", 0), ("usr/share/icons/x/icon-theme.cache", 0))
+    }
     pieces = [
         Index(entries={"a/gone.pyc": file_entry(b"", gid=9), "c/m.pyc": left["c/m.pyc"]}),
-        Index(entries={path: left[path] for path in ("c/x/y", "c/icon-theme.cache")}),
+        Index(entries={path: left[path] for path in ("c/x/y", "usr/share/icons/x/icon-theme.cache")}),
     ]
     joint, plain = Index(entries=left, pieces=pieces), Index(entries=left)
-    assert joint.bytecode == plain.bytecode == {"c/m.pyc"}
-    assert joint.icon_caches == plain.icon_caches == {"c/icon-theme.cache"}
-    assert sorted(joint.inside("c")) == sorted(left)
+    assert joint.bytecode - {"a/gone.pyc"} == plain.bytecode == {"c/m.pyc"}
+    assert joint.icon_caches == plain.icon_caches == {"usr/share/icons/x/icon-theme.cache"}
+    assert sorted(joint.inside("c")) == sorted(plain.inside("c")) == ["c/m.pyc", "c/x/y"]
     assert [*joint.inside("a")] == [*joint.inside("c/m.pyc")] == []
-    assert plain.folders == {"c", "c/x"}
+    assert plain.folders == {"c", "c/x", "usr", "usr/share", "usr/share/icons", "usr/share/icons/x"}
     assert joint.folders >= plain.folders
     assert joint.owners == {"uid": {0, 7}, "gid": {0, 9}}
 

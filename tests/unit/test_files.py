@@ -12,9 +12,9 @@ from hubstack.files.scalar import MAX_NAME
 from hubstack.files.settings import parse_settings
 from hubstack.files.stack import parse_stack
 from hubstack.files.trait import settable, trait_kinds
-from hubstack.model import Bootstrap, Kind, Layer, Layout, Matrix, Refresh, Settings, Stack, VariableType
+from hubstack.model import Bootstrap, Kind, Layer, Matrix, Refresh, Settings, Stack, VariableType
 from hubstack.offer import External, Hub, Resource, Retired
-from hubstack.reference import Digest, ImageRef
+from hubstack.reference import Digest, ImageRef, Layout
 from hubstack.render.template import CONTEXT, FUNCTIONS
 from hubstack.source import Position
 from hubstack.yamlfile import parse_yaml

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hubstack.fingerprint import Fact, difference, fingerprints, test_fingerprint
+from hubstack.fingerprint import difference, fingerprints, test_fingerprint
 from hubstack.model import Bootstrap, Graph, Layer, Node, Pin, Rendered, SourceFile, Test
+from hubstack.record import Fact
 from hubstack.reference import Digest
 from hubstack.source import Position
 from hypothesis import given

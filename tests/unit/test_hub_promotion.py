@@ -8,9 +8,8 @@ import pytest
 from hubstack.hub.choice import offers
 from hubstack.hub.configmap import Emitted, Past
 from hubstack.hub.promotion import images_given
-from hubstack.model import Layout
 from hubstack.names import Names
-from hubstack.reference import Digest, ImageRef
+from hubstack.reference import Digest, ImageRef, Layout
 
 from tests.fakes.hubs import EXAMPLE, hub, profile, reference
 

@@ -13,7 +13,6 @@ import pytest
 from hubstack.buildx import Job
 from hubstack.errors import EngineError, RegistryError
 from hubstack.event import Line, Phase
-from hubstack.fingerprint import Fact
 from hubstack.merge.assembly import Built
 from hubstack.merge.entry import Index, file_entry
 from hubstack.merge.foresight import foresee
@@ -24,6 +23,7 @@ from hubstack.merge.shelf import Shelf
 from hubstack.model import Node
 from hubstack.pipeline import Inputs
 from hubstack.plan import Action
+from hubstack.record import Fact
 from hubstack.reference import Digest
 from hubstack.schedule import Outcome
 from hubstack.store import Store

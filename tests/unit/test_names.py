@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 from hubstack.errors import UsageError
-from hubstack.model import Layout, Settings
+from hubstack.model import Settings
 from hubstack.names import Names
-from hubstack.reference import Fingerprint, ImageRef
+from hubstack.reference import Fingerprint, ImageRef, Layout
 from hubstack.source import Source
 
 FINGERPRINT = Fingerprint("0123456789abcdef" * 4)

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from hubstack import names
-from hubstack.fingerprint import Fact, Identity
-from hubstack.model import Layout
+from hubstack.fingerprint import Identity
 from hubstack.names import Names
 from hubstack.pipeline import Inputs
 from hubstack.plan import Action, Plan, plan_json
 from hubstack.publish import FirstOf
-from hubstack.record import Record
-from hubstack.reference import Digest, Fingerprint, ImageRef
+from hubstack.record import Fact, Record
+from hubstack.reference import Digest, Fingerprint, ImageRef, Layout
 
 from tests.family import DIAMOND, Family
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 from hubstack.errors import ProjectError, UsageError
 from hubstack.hub.configmap import render_configmap
-from hubstack.model import Layout
 from hubstack.names import Names, joint
 from hubstack.oci import digest_of
 from hubstack.offer import Hub
 from hubstack.prune.need import Needs, needs_of_text, needs_of_tree, parse_configmaps, parse_in_use, unknown_hubs
 from hubstack.prune.survey import Held, Kind, read_tag, repositories
 from hubstack.prune.verdict import BELONGS, NAMED, STRANGE, TREE, UNKNOWN, judge
-from hubstack.reference import Digest, Fingerprint, ImageRef
+from hubstack.reference import Digest, Fingerprint, ImageRef, Layout
 from hubstack.source import Source
 
 from tests.family import MERGED

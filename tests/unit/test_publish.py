@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from hubstack.errors import TagTaken
-from hubstack.model import Image, Layout
+from hubstack.model import Image
 from hubstack.names import Names
 from hubstack.oci import OCI_INDEX, digest_of, make_artifact
 from hubstack.pipeline import Inputs
 from hubstack.plan import Plan
 from hubstack.publish import Published, Publisher, Remote
+from hubstack.reference import Layout
 from hubstack.schedule import Outcome
 
 from tests.fakes.registry import FakeRegistry, problem

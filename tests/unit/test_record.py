@@ -4,8 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hubstack.fingerprint import Fact
-from hubstack.record import Record, parse_record, record_json
+from hubstack.record import Fact, Record, parse_record, record_json
 from hubstack.reference import Fingerprint
 
 RECORD = Record(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hubstack.graph import resolve
-from hubstack.model import Layout
-from hubstack.reference import ImageRef
+from hubstack.reference import ImageRef, Layout
 from hubstack.repository.choice import Offer, choose
 from hubstack.repository.condaspec import CondaSpec
 from hubstack.repository.name import repository_image

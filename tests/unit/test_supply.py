@@ -15,11 +15,11 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from hubstack.errors import UsageError
-from hubstack.model import Bootstrap, Layout, Revision
+from hubstack.model import Bootstrap, Revision
 from hubstack.names import Names
 from hubstack.pipeline import Inputs
 from hubstack.record import Record
-from hubstack.reference import Digest, Fingerprint, ImageRef
+from hubstack.reference import Digest, Fingerprint, ImageRef, Layout
 from hubstack.supply.bom import bill
 from hubstack.supply.circumstances import find_circumstances
 from hubstack.supply.cluster import cluster_policy

@@ -14,8 +14,8 @@ from hubstack.files.form import FileForm, filled
 from hubstack.files.policy import PolicyForm, make_policy
 from hubstack.files.scalar import Channel, Fault, Kind, Name, Some, Unique, choice, parse_image, scalar, text, unfit
 from hubstack.files.signing import SigningForm, signing_faults
-from hubstack.model import Layout, Method, Settings
-from hubstack.reference import ImageRef
+from hubstack.model import Method, Settings
+from hubstack.reference import ImageRef, Layout
 from hubstack.spelling import quote
 from hubstack.yamlfile import Document
 

@@ -15,7 +15,8 @@ from itertools import product
 from typing import TypeAlias
 
 from hubstack.errors import Problem
-from hubstack.model import Layer, Layout, Project, Raw, Settings, Stack, Value, Variable, VariableType, Variant
+from hubstack.model import Layer, Project, Raw, Settings, Stack, Value, Variable, VariableType, Variant
+from hubstack.reference import Layout
 from hubstack.source import Key, Position
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 from hubstack.value import parse_value, value_text

@@ -37,6 +37,8 @@ def breaches(status: bytes) -> tuple[Breach, ...]:
 
 @dataclass(kw_only=True)
 class _Installed:
+    """``provided``: name → each package that is that, and in which version; "" is any."""
+
     packages: Mapping[str, Stanza]
     provided: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
 
@@ -113,9 +115,9 @@ def _parts(version: str) -> tuple[str, str, str]:
 def _compare(a: str, b: str) -> int:
     """Text and numbers in turn; in text `~` comes before the end, the end before letters, letters before the rest."""
     for (text, number), (text2, number2) in zip_longest(_DIGITS.findall(a), _DIGITS.findall(b), fillvalue=("", "")):
-        weights = [[_weight(char) for char in one] + [0] for one in (text, text2)]
-        if weights[0] != weights[1]:
-            return -1 if weights[0] < weights[1] else 1
+        if text != text2:
+            one, other = ([_weight(char) for char in side] + [0] for side in (text, text2))
+            return -1 if one < other else 1
         if (difference := int(number or 0) - int(number2 or 0)) != 0:
             return difference
     return 0

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
-from hubstack.merge.stacked import among, pile, shared, stacked
+from hubstack.merge.stacked import pile, shared, stacked
 
 Xattrs: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -47,7 +47,8 @@ def file_entry(content: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0,
 
 GONE = Entry(kind=Kind.WHITEOUT)
 OPAQUE = "opaque"
-ICON_CACHES = ("icon-theme.cache", ".icon-theme.cache")
+ICONS = "usr/share/icons/"
+ICON_CACHES = ("/icon-theme.cache", "/.icon-theme.cache")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,17 +104,17 @@ class Index:
 
     @cached_property
     def bytecode(self) -> Set[str]:
-        """What Python has compiled."""
-        return self._ending((".pyc",), (piece.bytecode for piece in self.pieces))
+        """What Python has compiled; of pieces also what is gone."""
+        if self.pieces:
+            return set[str]().union(*(piece.bytecode for piece in self.pieces))
+        return {path for path in self.entries if path.endswith(".pyc")}
 
     @cached_property
     def icon_caches(self) -> Set[str]:
-        return self._ending(tuple(f"/{name}" for name in ICON_CACHES), (piece.icon_caches for piece in self.pieces))
-
-    def _ending(self, ends: tuple[str, ...], found: Iterable[Set[str]]) -> Set[str]:
+        """Those of icon themes; of pieces also what is gone."""
         if self.pieces:
-            return among(self.entries, set[str]().union(*found))
-        return {path for path in self.entries if path.endswith(ends)}
+            return set[str]().union(*(piece.icon_caches for piece in self.pieces))
+        return {path for path in self.entries if path.startswith(ICONS) and path.endswith(ICON_CACHES)}
 
     @cached_property
     def opaque(self) -> Set[str]:

@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
+from typing import TYPE_CHECKING
 
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Index, Kind
 from hubstack.merge.mergers.line import diversions
-from hubstack.model import Layer
+
+if TYPE_CHECKING:
+    from hubstack.model import Layer
 
 DIVERSIONS = "var/lib/dpkg/diversions"
 TRIGGERS = "var/lib/dpkg/triggers/File"

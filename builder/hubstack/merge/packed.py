@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TypeAlias, TypeVar, overload
 
-from hubstack.merge.entry import ICON_CACHES, OPAQUE, Entry, Index, Kind, Xattrs, upwards
+from hubstack.merge.entry import ICON_CACHES, ICONS, OPAQUE, Entry, Index, Kind, Xattrs, upwards
 
 D = TypeVar("D")
 Look: TypeAlias = tuple[Kind, int, int, int, Xattrs]
@@ -100,7 +100,8 @@ class PackedIndex(Index):
 
     @cached_property
     def icon_caches(self) -> Set[str]:
-        return {f"{folder}/{name}" for folder in self.nearest for name in ICON_CACHES} & self.entries.keys()
+        themes = [folder for folder in self.nearest if folder.startswith(ICONS)]
+        return {f"{theme}{name}" for theme in themes for name in ICON_CACHES} & self.entries.keys()
 
     @cached_property
     def bytecode(self) -> Set[str]:

@@ -7,12 +7,12 @@ they require is in their METADATA ("Core metadata specifications"; PEP 508 for m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hubstack.merge.conflict import Cause, Conflict
-from hubstack.merge.entry import Index, Kind
+from hubstack.merge.entry import GONE, Index, Kind
 from hubstack.merge.library import Package, breaches, two_versions
 from hubstack.merge.mergers.side import text
 from hubstack.merge.stacked import among
@@ -120,20 +120,19 @@ def stale(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
         joint |= seen & index.folders
         seen |= index.folders
     for part, index in parts.items():
-        cached = {folder for folder in joint if f"{folder}/__pycache__".lstrip("/") in index.folders}
-        compiled = {path: module for path in index.bytecode if (module := _module(path, cached))} if cached else {}
+        cached = {f"{folder}/__pycache__".lstrip("/") for folder in joint} & index.folders
+        there = (path for path in index.bytecode if path.rpartition("/")[0] in cached) if cached else ()
+        compiled = {path: module for path in there if (module := _module(path))}
         modules = set(compiled.values())
         others = (among(one.entries, modules) for other, one in parts.items() if other != part)
         foreign = set[str]().union(*others) if modules else set()
         for path in sorted(path for path, module in compiled.items() if module in foreign):
-            if index.entries[path].kind is Kind.FILE and base.entries.get(path) != index.entries[path]:
+            if (entry := index.entries.get(path, GONE)).kind is Kind.FILE and base.entries.get(path) != entry:
                 yield from _foreign(compiled[path], part, base, parts)
 
 
-def _module(path: str, folders: Set[str]) -> str:
-    """What was compiled there, if it stands in one of these folders; else nothing."""
-    if path.rpartition("/")[0].rpartition("/")[0] not in folders:
-        return ""
+def _module(path: str) -> str:
+    """What was compiled there, if anything."""
     match = _BYTECODE.fullmatch(path)
     return f"{match['folder']}{match['name']}.py" if match is not None else ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, KeysView, Mapping, Set
+from functools import lru_cache
 from typing import TypeVar, overload
 
 V = TypeVar("V")
@@ -90,9 +91,28 @@ def pile(below: Mapping[str, V], above: Mapping[str, V], both: Set[str]) -> Stac
 
 def shared(one: Mapping[str, V], other: Mapping[str, V]) -> set[str]:
     """The keys that both have."""
-    return set[str]().union(*(among(one, keys) for keys in _keys(other))) - (
-        stacked(other).gone - stacked(other).over.keys()
-    )
+    lower, upper = stacked(one), stacked(other)
+    both = (_both(_Same(low), _Same(high)) for low in lower.layers for high in upper.layers)
+    found = set[str]().union(*both, among(one, upper.over.keys()), among(other, lower.over.keys()))
+    return found - (lower.gone - lower.over.keys()) - (upper.gone - upper.over.keys())
+
+
+class _Same:
+    """A layer, equal to itself alone."""
+
+    def __init__(self, layer: Mapping[str, object]) -> None:
+        self.layer = layer
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.layer is other.layer
+
+    def __hash__(self) -> int:
+        return id(self.layer)
+
+
+@lru_cache(128)  # two parts meet when they are merged, and again in each merge of more
+def _both(one: _Same, other: _Same) -> Set[str]:
+    return one.layer.keys() & other.layer.keys()
 
 
 def among(one: Mapping[str, V], keys: Set[str]) -> set[str]:

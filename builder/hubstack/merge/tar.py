@@ -87,6 +87,8 @@ class _Stream:
 
 @dataclass
 class _Layer:
+    """A filesystem layer, as far as it is read."""
+
     stream: _Stream
     keep: Callable[[str], bool]
     abridged: bool

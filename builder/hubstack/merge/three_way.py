@@ -53,6 +53,8 @@ def merge(base: Index, parts: Sequence[Part]) -> Merged:
 
 @dataclass
 class _Merge:
+    """A merge at work."""
+
     base: Index
     parts: Sequence[Part]
     entries: Stacked[Entry] = field(init=False)  # as the topmost part has them, with what is put ``over`` that
@@ -180,7 +182,7 @@ class _Merge:
         caches = sorted({path for part in self.parts for path in part.index.icon_caches})
         for path in caches:
             theme = path.rpartition("/")[0]
-            if not is_icon_cache(path) or self.entries[path].kind is not Kind.FILE:
+            if not is_icon_cache(path) or self.entries.get(path, GONE).kind is not Kind.FILE:
                 continue
             if sum(any(part.index.inside(theme)) for part in self.parts) > 1:
                 self._put(path, GONE)

@@ -10,10 +10,9 @@ from enum import Enum
 
 from hubstack.certificate.examination import read_certificate
 from hubstack.errors import RegistryError
-from hubstack.model import Layout
 from hubstack.names import FINGERPRINT_LABEL, Names, joint
 from hubstack.oci import CONFIG_LIMIT_BYTES, ImageConfig, Manifest
-from hubstack.reference import Digest, Fingerprint, ImageRef
+from hubstack.reference import Digest, Fingerprint, ImageRef, Layout
 from hubstack.registry import THREADS, Registry
 
 MARKS = "prune-marks"  # the tag of what prune itself remembers

@@ -26,12 +26,16 @@ FetchToken: TypeAlias = Callable[[str, str, bytes | None], bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
+    """What a header WWW-Authenticate asks for (RFC 9110, section 11.6.1)."""
+
     scheme: str  # "bearer" or "basic"
     parameters: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Grant:
+    """A token, and for how long."""
+
     header: str
     ends_s: float  # on the transport's clock
 

@@ -67,6 +67,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
+    """To a request, with a status that was expected."""
+
     status: int
     headers: Mapping[str, str]  # names in lower case
     content: bytes = b""

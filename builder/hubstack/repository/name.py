@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from hubstack.model import Layout
-from hubstack.reference import ImageRef
+from hubstack.reference import ImageRef, Layout
 
 _LONGEST = 50
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hubstack.model import Layout
 from hubstack.names import Names
-from hubstack.reference import DEFAULT_HOST
+from hubstack.reference import DEFAULT_HOST, Layout
 
 FULCIO, REKOR = "https://fulcio.sigstore.dev", "https://rekor.sigstore.dev"
 

@@ -17,6 +17,8 @@ LINKS = "etc/alternatives/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
+    """One of a group's alternatives."""
+
     priority: int
     files: Mapping[str, str]  # slave → file
 

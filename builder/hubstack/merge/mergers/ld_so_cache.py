@@ -27,6 +27,8 @@ _DEFAULT = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/
 
 @dataclass(frozen=True, slots=True, order=True)
 class Library:
+    """A line of ``ldconfig -p``."""
+
     name: str
     path: str
     flags: int
