@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -350,6 +351,20 @@ def test_of_two_that_put_a_tag_at_once_the_last_one_is_what_both_find(fake: Fake
     registry = Registry(fake.host, look_up=anonymous, retry=retry)
     assert registry.put_tag_once(ref("lab:1"), ours) == ours.digest
     assert registry.settled(ref("lab:1")) == theirs.digest
+    registry.close()
+
+
+@pytest.mark.parametrize(("put_s", "waited_s"), [(0.01, 0.5), (0.4, 1.2), (60.0, 10.0)])
+def test_the_slower_the_registry_the_longer_a_tag_settles(
+    fake: FakeRegistry, ref: Ref, put_s: float, waited_s: float
+) -> None:
+    """A run that saw no tag may be as slow to put its own as this one was."""
+    times, waits = count(0.0, put_s), list[float]()
+    registry = Registry(fake.host, look_up=anonymous, retry=Retry(clock=lambda: next(times), sleep=waits.append))
+    registry.put_tag_once(ref("lab:1"), put(fake, "lab", ""))
+    registry.settled(ref("lab:1"))
+    registry.settled(ref("lab:1"))
+    assert waits == [pytest.approx(waited_s), 0.5]
     registry.close()
 
 

@@ -40,7 +40,8 @@ _GRACE_S = 1.0  # for what is under way when another request has failed
 THREADS = 8  # more are not quicker: httpx and the registry's own speed are the bound
 TAGS_LIMIT_BYTES = 64 << 20
 RECORD_LIMIT_BYTES = 16 << 20
-SETTLE_S = 0.5  # of two that put one tag at once: many times what lies between a HEAD and the PUT after it
+SETTLE_S, SETTLE_MOST_S = 0.5, 10.0  # of two that put one tag at once, each waits so long for the other;
+PUTS = 3  # or, where a registry is slow, as long as so many like its own would take
 ARTIFACT_LIMIT_BYTES = 256 << 20  # the index of a layer of five million files
 # Without all four, docker-registry answers 200 with a conversion to schema 1, and with that conversion's digest.
 ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
@@ -68,6 +69,7 @@ class Registry(Removal):
             host, look_up=look_up or docker_credentials(), ca_bundle=ca_bundle, deadlines=deadlines, clock=clock
         )
         super().__init__(host, transport, retry or Retry(), publish=publish)
+        self._took_s: dict[ImageRef, float] = {}  # from seeing no such tag to having put it
 
     def close(self) -> None:
         """Also wakes every thread that waits to try again, with the error that it waits for."""
@@ -128,9 +130,11 @@ class Registry(Removal):
         ref = _named(ref, manifest)
 
         def attempt(_tried: int) -> Digest:
+            began = self._retry.clock()
             found = self._head(ref)
             if found is None:
                 found = self._put_unless_taken(ref, manifest)
+                self._took_s[ref] = self._retry.clock() - began
             if found != manifest.digest and not adopt:
                 raise TagTaken(ref, found=found, wanted=manifest.digest)
             return found
@@ -141,10 +145,11 @@ class Registry(Removal):
         """What ``ref`` names for good, for who has just put it there with ``put_tag_once``, or has found it there then.
 
         A registry can't put a tag on the condition that there is none. Of runs that both saw none, the last one's is in
-        force, and each finds it here: it waits for longer than any of them needs from seeing none to putting its own
-        (Fischer's algorithm, in L. Lamport, "A Fast Mutual Exclusion Algorithm", ACM TOCS 5(1), 1987).
+        force, and each finds it here: it waits for longer than any of them needs from seeing none to putting its own,
+        which is judged by its own (Fischer's algorithm, in L. Lamport, "A Fast Mutual Exclusion Algorithm", ACM TOCS
+        5(1), 1987).
         """
-        self._retry.wait(SETTLE_S)
+        self._retry.wait(min(SETTLE_MOST_S, max(SETTLE_S, PUTS * self._took_s.pop(ref, 0.0))))
         found = self.head(ref)
         if found is None:
             raise RegistryError(f"{ref} was put there a moment ago and is gone")
