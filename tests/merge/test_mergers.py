@@ -264,3 +264,32 @@ def test_libraries_of_one_name_stand_as_the_linker_looks_for_them() -> None:
     for versions in (halves, halves[::-1]):
         merged = merger("etc/ld.so.cache")(Sides(base=b"", versions=versions, beside=[conf, conf]))
         assert parse_cache(merged) == (order, b"ld")
+
+
+@pytest.mark.parametrize(
+    ("conf", "places"),
+    [
+        ({"": b"include /etc/ld.so.conf.d/*.conf\n/opt/a/\n"}, ["/b", "/opt/a", "/usr/lib"]),
+        ({"": b"/opt/a=libc6 # ours\nhwcap 1 x\ninclude ld.so.conf.d/*.conf"}, ["/opt/a", "/b", "/usr/lib"]),
+        (
+            {"": b"include ld.so.conf.d/[c-z].conf\n", ".d/x.conf": b"include /etc/ld.so.conf*\n/opt/a\n"},
+            ["/opt/a", "/usr/lib", "/b"],
+        ),
+        ({}, ["/b", "/usr/lib", "/opt/a"]),
+    ],
+)
+def test_the_linker_looks_where_its_configuration_says_in_that_order(conf: dict[str, bytes], places: list[str]) -> None:
+    """As ldconfig(8) does: what is included stands where it is included."""
+    contents = {".d/b.conf": b"/b\n", **conf}
+    beside = {f"etc/ld.so.conf{path}": content for path, content in contents.items()}
+    caches = [render_cache([Library("liba.so.1", f"{place}/liba.so.1", 3, 0, "0")], b"ld") for place in sorted(places)]
+    merged = merger("etc/ld.so.cache")(Sides(base=b"", versions=caches, beside=[beside] * 3))
+    assert [one.path.rpartition("/")[0] for one in parse_cache(merged)[0]] == places
+
+
+def test_of_the_linkers_configuration_that_stands_which_somebody_has_changed() -> None:
+    was, now = {"etc/ld.so.conf.d/x.conf": b"/a\n/b\n"}, {"etc/ld.so.conf.d/x.conf": b"/b\n/a\n"}
+    caches = [render_cache([Library("liba.so.1", f"{place}/liba.so.1", 3, 0, "0")], b"ld") for place in ("/a", "/b")]
+    for beside in ([was, now], [now, was]):
+        merged = merger("etc/ld.so.cache")(Sides(base=b"", versions=caches, beside=beside, below=was))
+        assert [one.path for one in parse_cache(merged)[0]] == ["/b/liba.so.1", "/a/liba.so.1"]

@@ -212,6 +212,7 @@ class _Merge:
             base=whole(path, self.base, {}) or b"",
             versions=[self._version(path, part) for part in changed],
             beside=[{**self.base.contents, **part.index.contents} for part in changed],
+            below=self.base.contents,
             pointed=self._pointed(path, changed) if is_group(path) else (),
         )
 

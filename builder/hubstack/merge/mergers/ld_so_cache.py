@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cmp_to_key, lru_cache, partial
+from pathlib import PurePosixPath
 
 from hubstack.merge.mergers.side import Clash, Sides, text, three_way
 
@@ -22,6 +23,7 @@ _EXTENSION = 0xEAA42174
 _GENERATOR = 0
 _HWCAPS = 1
 _HWCAP_FLAG = 1 << 62  # of ``hwcap``: its low 32 bits are the number of a name (dl-hwcap.h, DL_CACHE_HWCAP_EXTENSION)
+_CONF, _DEBIANS = "etc/ld.so.conf", "/etc/ld.so.conf.d/*.conf"  # which it includes there
 _DEFAULT = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/lib", "/lib64", "/usr/lib64")
 
 
@@ -45,7 +47,7 @@ def merge_ld_so_cache(sides: Sides) -> bytes:
         generator = generator or said
         tables.append({library: library for library in libraries})
     merged = three_way(tables[0], tables[1:], lambda key, was, changed: key)
-    folders = _folders({path: one for beside in sides.beside for path, one in beside.items()})
+    folders = _folders(dict(_conf(sides.below, sides.beside)))
     return render_cache(sorted(merged, key=cmp_to_key(partial(_compare, folders))), generator)
 
 
@@ -122,11 +124,33 @@ def _render_extensions(offset: int, generator: bytes, named: list[int]) -> bytes
     return head + table + data
 
 
+def _conf(below: Mapping[str, bytes], beside: Iterable[Mapping[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """What tells the linker where to look, as whoever has changed it has it."""
+    changed = ((path, one) for contents in beside for path, one in contents.items() if one != below.get(path))
+    return ((path, content) for path, content in (*below.items(), *changed) if path.startswith(_CONF))
+
+
 def _folders(contents: Mapping[str, bytes]) -> Mapping[str, int]:
     """Where each folder stands in ld.so.conf and what it includes, then the linker's own."""
-    listed = [path for path in sorted(contents) if path.startswith("etc/ld.so.conf.d/")]
-    lines = [line.split("#")[0].strip() for path in listed for line in text(contents[path]).splitlines()]
-    return {folder: number for number, folder in reversed([*enumerate([*filter(None, lines), *_DEFAULT])])}
+    listed = _listed(contents, _CONF) if _CONF in contents else _included(contents, _DEBIANS, ())
+    return {folder: number for number, folder in reversed([*enumerate([*listed, *_DEFAULT])])}
+
+
+def _listed(contents: Mapping[str, bytes], path: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """elf/ldconfig.c, parse_conf(): a folder in each line, with a type behind ``=`` once; what is included, in its place."""
+    for line in text(contents[path]).splitlines():
+        words = line.split("#")[0].split()
+        if words[:1] == ["include"]:
+            for pattern in words[1:]:
+                yield from _included(contents, str(PurePosixPath("/", path).parent / pattern), (*above, path))
+        elif words and words[0] != "hwcap":
+            yield words[0].partition("=")[0].rstrip("/")
+
+
+def _included(contents: Mapping[str, bytes], pattern: str, above: tuple[str, ...]) -> Iterator[str]:
+    for path in sorted(contents):
+        if path not in above and PurePosixPath("/", path).match(pattern):
+            yield from _listed(contents, path, above)
 
 
 def _compare(folders: Mapping[str, int], a: Library, b: Library) -> int:

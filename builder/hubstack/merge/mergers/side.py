@@ -16,13 +16,15 @@ Item = TypeVar("Item")
 class Sides:
     """One file: in the base (empty where it has none), and in each part that has changed it.
 
-    ``beside`` holds for each of these parts every content that its index keeps, by path. ``pointed`` is, of a group of
+    ``beside`` holds for each of these parts every content that its index keeps, by path, the base's where it says nothing of a
+    path, and ``below`` those of the base. ``pointed`` is, of a group of
     alternatives, where its link in /etc/alternatives leads: in the base ("" where there is none), then in each part.
     """
 
     base: bytes
     versions: Sequence[bytes]
     beside: Sequence[Mapping[str, bytes]] = field(default_factory=tuple)
+    below: Mapping[str, bytes] = field(default_factory=dict)
     pointed: Sequence[str] = ()
 
 
