@@ -13,6 +13,7 @@ from hubstack.merge import npm, python, r
 from hubstack.merge.abridged import abridge, whole
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.entry import GONE, Entry, Index, file_entry
+from hubstack.merge.mergers import STATUS
 from hubstack.merge.tar import read_blob
 from hubstack.merge.three_way import Part, merge
 
@@ -76,6 +77,23 @@ def test_a_requirement_that_is_not_asked_for_here(requires: str) -> None:
     base = wheel("numpy", "1.26")
     newer = {f"{SITE}/numpy-1.26.dist-info": GONE, **wheel("numpy", "2.1")}
     assert said(base, a=newer, b=wheel("tool", "1", requires)) == []
+
+
+def test_markers_are_asked_of_the_images_own_python_and_machine() -> None:
+    """Of Debian's packages the folder says Python 3 only."""
+    site = "usr/lib/python3/dist-packages"
+    newer = {f"{site}/numpy-1.26.dist-info": GONE, **wheel("numpy", "2.1", site=site)}
+    status = "Package: dpkg\nStatus: install ok installed\nVersion: 1.22\nArchitecture: {}\n\n"
+    status += "Package: python3\nStatus: install ok installed\nArchitecture: any\nVersion: {}-1\nDescription: x\n y\n"
+    for machine, version, marker, asked in (
+        ("arm64", "3.11.2", "platform_machine == 'aarch64'", True),
+        ("amd64", "3.11.2", "platform_machine == 'aarch64'", False),
+        ("amd64", "3.11.2", "python_version < '3.12'", True),
+        ("amd64", "3.13.5", "python_version < '3.12'", False),
+    ):
+        base = {**wheel("numpy", "1.26", site=site), STATUS: status.format(machine, version).encode()}
+        found = said(base, a=newer, b=wheel("tool", "1", f"numpy<2; {marker}", site=site))
+        assert len(found) == asked
 
 
 def test_an_extra_of_a_distribution_that_another_part_brings() -> None:

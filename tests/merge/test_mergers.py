@@ -59,6 +59,14 @@ def test_one_number_for_two_accounts_clashes() -> None:
         merger("etc/passwd")(sides(base, a, b))
 
 
+def test_two_names_to_which_the_base_gives_one_number_are_its_own_affair() -> None:
+    base = b"root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\n"
+    a, b = base + b"cron:x:100:100::/:/bin/sh\n", base + b"sshd:x:101:101::/:/bin/sh\n"
+    assert merger("etc/passwd")(sides(base, a, b)) == a + b"sshd:x:101:101::/:/bin/sh\n"
+    with pytest.raises(Clash, match="the user id 0 to two names"):
+        merger("etc/passwd")(sides(base, a, base + b"boss:x:0:0::/:/bin/sh\n"))
+
+
 def test_ranges_of_ids_that_overlap_clash_and_one_name_may_have_several() -> None:
     merge = merger("etc/subuid")
     with pytest.raises(Clash, match="gives ids of a:100000:65536 to b:100000:65536, too") as caught:

@@ -61,7 +61,7 @@ def link(target: str) -> Entry:
 
 
 def release(number: int) -> dict[str, Content]:
-    return {"usr/lib/os-release": f'NAME="Debian"\nVERSION_ID="{number}"\n'.encode()}
+    return {"usr/lib/os-release": f'NAME="Debian"\nID=debian\nVERSION_ID="{number}"\n'.encode()}
 
 
 def test_what_the_new_base_has_and_what_the_layer_has_changed_are_both_there() -> None:
@@ -83,7 +83,12 @@ def test_what_the_new_base_has_and_what_the_layer_has_changed_are_both_there() -
 @pytest.mark.parametrize(
     ("was", "now", "said"),
     [
-        (release(12), release(13), "the release is 13, and was 12"),
+        (release(12), release(13), "the release is debian 13, and was debian 12"),
+        (
+            {"usr/lib/os-release": b"ID=debian\nVERSION_CODENAME=trixie\n"},
+            {"usr/lib/os-release": b"ID=debian\nVERSION_CODENAME=forky\n"},
+            "the release is debian forky, and was debian trixie",
+        ),
         ({"etc/ld.so.cache": cache("libx.so.1", "liby.so.1")}, {"etc/ld.so.cache": cache("liby.so.1")}, "no libx.so.1"),
         ({"etc/passwd": b"man:x:6:12::/:/x\n"}, {"etc/passwd": b"man:x:7:12::/:/x\n"}, "man has the id 7, and had 6"),
         ({"etc/group": b"man:x:12:\n"}, {"etc/group": b"man:x:13:\n"}, "the group man has the id 13, and had 12"),
@@ -94,6 +99,47 @@ def test_what_the_new_base_has_and_what_the_layer_has_changed_are_both_there() -
 def test_what_a_layer_may_rely_on(was: Mapping[str, Content], now: Mapping[str, Content], said: str) -> None:
     assert said in refused(was, now)
     assert refused(was, was) == ""
+
+
+def test_a_library_that_ldconfig_does_not_know() -> None:
+    """By the name by which programs ask for it: the file behind that has another one in each version."""
+    old: dict[str, Content] = {
+        "opt/c/libx.so.1": link("libx.so.1.0"),
+        "opt/c/libx.so.1.0": b"0",
+        "opt/c/liby.so.2": b"y",
+    }
+    newer: dict[str, Content] = {**old, "opt/c/libx.so.1": link("libx.so.1.1"), "opt/c/libx.so.1.1": b"1"}
+    del newer["opt/c/libx.so.1.0"]
+    assert refused(old, newer) == ""
+    next_one: dict[str, Content] = {"opt/c/libx.so.2": b"2", "opt/c/liby.so.2": b"y"}
+    assert "there is no libx.so.1 any more" in refused(old, next_one)
+    assert "there is no liby.so.2 any more" in refused(old, {path: old[path] for path in old if "liby" not in path})
+
+
+def test_what_a_link_of_the_layer_leads_to() -> None:
+    old: dict[str, Content] = {"opt": FOLDER, "usr/opt": link("../opt"), "opt/py-3.12.3/bin/python": b"3"}
+    newer: dict[str, Content] = {"opt": FOLDER, "usr/opt": link("../opt"), "opt/py-3.12.4/bin/python": b"4"}
+    for target in ("/opt/py-3.12.3/bin/python", "../../../usr/opt/py-3.12.3/bin/python"):
+        layer: dict[str, Content] = {
+            "srv/venv/bin/python": link(target),
+            "srv/venv/bin/nowhere": link("/nowhere/python"),
+        }
+        assert f"/srv/venv/bin/python leads to {target}, which is gone" in refused(old, newer, layer)
+        assert refused(old, {**newer, **old}, layer) == ""
+    own: dict[str, Content] = {"srv/bin/python": link("/srv/python"), "srv/python": b"own"}
+    assert refused(old, newer, own) == ""
+
+
+def test_folders_of_the_layer_stand_before_those_of_the_new_base_as_if_it_were_built() -> None:
+    def with_path(one: Built, path: str) -> Built:
+        return replace(one, config={"Env": [f"PATH={path}"]})
+
+    old = {
+        OLD: with_path(node("debian", {}), "/usr/bin"),
+        LAYER: with_path(node("lab", {"opt/lab": b""}, OLD), "/opt/lab/bin:/usr/bin:/opt/old"),
+    }
+    found = rebase(old, LAYER, {NEW: with_path(node("debian", {"v": b""}), "/new:/usr/bin:/behind")}, NEW)
+    assert found.assembled.config["Env"] == ["PATH=/opt/lab/bin:/new:/usr/bin:/behind:/opt/old"]
 
 
 def test_another_machine() -> None:

@@ -228,6 +228,14 @@ def test_a_trigger_of_one_that_another_would_have_fired(package: str, interests:
     assert all("/usr/share/x/file" in str(one) for one in found)
 
 
+def test_a_folder_in_a_links_place_is_that_parts_change() -> None:
+    base: Mapping[str, Content] = {"etc/x": Entry(kind=Kind.LINK, content="../opt/x"), "opt/x": FOLDER}
+    found = merged(base, {"etc/x": FOLDER, "etc/x/conf": b"1"}, {"opt/x/other": b"2"})
+    assert said(found) == []
+    assert found.index.entries["etc/x"] == FOLDER
+    assert said(merged(base, {"etc/x": FOLDER, "etc/x/conf": b"1"}, {"etc/x": Entry(kind=Kind.LINK, content="y")}))
+
+
 def test_configs() -> None:
     base = {"Env": ["PATH=/bin:/sbin", "A=1", "EMPTY="], "User": "1000", "ExposedPorts": {"80/tcp": {}}}
     one = base | {"Env": ["PATH=/one/bin:/bin:/sbin", "A=1", "EMPTY=", "URL=a=b"], "Cmd": ["lab"]}
@@ -259,6 +267,15 @@ def test_variables_that_are_lists_and_those_that_name_one_place() -> None:
         ["PATH=/bin:/sbin"],
         [],
     )  # one has it out
+    assert found(["PATH=/x:/bin:/sbin"], ["PATH=/y:/z:/bin:/sbin:/w"]) == (["PATH=/y:/z:/x:/bin:/sbin:/w"], [])
+
+
+def test_an_empty_variable_puts_no_working_directory_into_a_list() -> None:
+    def found(*values: str) -> list[str]:
+        return merge_configs({}, [(value, {"Env": [f"PYTHONPATH={value}"]}) for value in values])[0]["Env"]  # type: ignore[no-any-return]
+
+    assert found("", "/x") == found("/x", "") == ["PYTHONPATH=/x"]
+    assert found("", "") == ["PYTHONPATH="]
 
 
 def test_one_parts_command_is_not_for_anothers_entrypoint() -> None:

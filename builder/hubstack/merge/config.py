@@ -105,22 +105,29 @@ def _texts(
 
 def _can_join(was: str | None, values: Sequence[str | None]) -> bool:
     """Whether each has all that the base has, in its order; else it is as with other variables."""
-    base = was.split(":") if was else []
-    lists = [list(dict.fromkeys(value.split(":"))) for value in values if value is not None]
+    base = _split(was)
+    lists = [list(dict.fromkeys(_split(value))) for value in values if value is not None]
     return all([folder for folder in one if folder in base] == list(dict.fromkeys(base)) for one in lists)
 
 
 def _folders(was: str, values: Sequence[str]) -> str:
-    """What parts have put before the base's folders, then these, then what they have put behind; each once."""
-    base = was.split(":") if was else []
+    """What parts have put before the base's folders, the topmost first, as if each stood on those below; then these, then what
+    they have put behind; each once.
+    """
+    base = _split(was)
     before: list[str] = []
     behind: list[str] = []
     for value in values:
-        folders = value.split(":")
+        folders = _split(value)
         first = next((number for number, folder in enumerate(folders) if folder in base), len(folders) if base else 0)
-        before += [folder for folder in folders[:first] if folder not in base]
+        before = [*(folder for folder in folders[:first] if folder not in base), *before]
         behind += [folder for folder in folders[first:] if folder not in base]
     return ":".join(dict.fromkeys((*before, *base, *behind)))
+
+
+def _split(value: str | None) -> list[str]:
+    """An empty value is no folder; an empty place beside others would be the working directory."""
+    return value.split(":") if value else []
 
 
 def _labels(config: Mapping[str, Any]) -> dict[str, str]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import GONE, Index, Kind
 from hubstack.merge.library import Package, breaches, two_versions
+from hubstack.merge.mergers.dpkg import STATUS
 from hubstack.merge.mergers.side import text
 from hubstack.merge.stacked import among
 
@@ -26,12 +27,16 @@ _METADATA = re.compile(
 )
 _EXTRA = re.compile(r";.*\bextra\s*==")
 _VERSION = re.compile(r".*/python(?P<version>3\.\d+)/.*")
+_DEBIANS = re.compile(rb"^Package: python3\n(?:.+\n)*?Version: (?:\d+:)?(3\.\d+)", re.MULTILINE)
+_ARCHITECTURE = re.compile(rb"^Package: dpkg\n(?:.+\n)*?Architecture: ([a-z0-9-]+)$", re.MULTILINE)
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "armhf": "armv7l", "i386": "i686", "ppc64el": "ppc64le"}
 
 
 def clashes(base: Index, parts: Mapping[str, Index], merged: Index) -> Iterator[Conflict]:
     """Two versions of one distribution in one folder, and what one requires of another that is there in no fit version."""
     yield from two_versions(parts, base, _distribution)
-    yield from breaches(base, parts, merged, _distribution, _unmet)
+    unmet = partial(_unmet, merged.contents.get(STATUS) or base.contents.get(STATUS, b""))
+    yield from breaches(base, parts, merged, _distribution, unmet)
 
 
 @lru_cache(10_000)  # most are asked for in each merge of those that have them
@@ -54,9 +59,9 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _unmet(site: str, distributions: Mapping[str, Package]) -> Iterator[tuple[str, str]]:
+def _unmet(status: bytes, site: str, distributions: Mapping[str, Package]) -> Iterator[tuple[str, str]]:
     """As `pip check` finds them, and with the extras that distributions ask of each other."""
-    environment = _environment(site)
+    environment = _environment(site, status)
     todo = [(name, "") for name in sorted(distributions)]
     seen = set(todo)
     while todo:
@@ -94,15 +99,17 @@ def _requirement(said: str) -> Requirement | None:
         return None
 
 
-def _environment(site: str) -> dict[str, str]:
-    """What markers ask for, of an image for Linux. Where the folder doesn't say which Python it is, parts are asked alike."""
+@lru_cache(64)
+def _environment(site: str, status: bytes) -> dict[str, str]:
+    """What markers ask for, of an image for Linux. Which Python has a folder, that says, or of Debian's own dpkg's ``status``."""
     match = _VERSION.fullmatch(f"{site}/")
-    version = match["version"] if match is not None else "3.13"
+    version = match["version"] if match is not None else _said(_DEBIANS, status) or "3.13"
+    machine = _said(_ARCHITECTURE, status)
     return {
         "implementation_name": "cpython",
         "implementation_version": f"{version}.0",
         "os_name": "posix",
-        "platform_machine": "x86_64",
+        "platform_machine": _MACHINES.get(machine, machine or "x86_64"),
         "platform_python_implementation": "CPython",
         "platform_release": "",
         "platform_system": "Linux",
@@ -111,6 +118,11 @@ def _environment(site: str) -> dict[str, str]:
         "python_version": version,
         "sys_platform": "linux",
     }
+
+
+def _said(pattern: re.Pattern[bytes], status: bytes) -> str:
+    match = pattern.search(status)
+    return match[1].decode("ascii") if match is not None else ""
 
 
 def stale(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:

@@ -6,9 +6,11 @@ indexes alone; no filesystem layer is read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
+from hubstack.merge.alternative import Tree
 from hubstack.merge.assembly import Assembled, Built, Workshop, between, find_lost, plain
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict
@@ -24,6 +26,8 @@ from hubstack.reference import Fingerprint
 LD_SO_CACHE = "etc/ld.so.cache"
 RELEASES = ("usr/lib/os-release", "etc/os-release")
 MOST_LAYERS = 8  # of one node: each move may add one, and a build makes one of all again
+_NAMED = ("ID", "VERSION_ID", "VERSION_CODENAME")
+_LIBRARY = re.compile(r"lib.*\.so(\.\d+)*")
 _PYTHONS = ("usr/bin/python3", "usr/local/bin/python3")
 
 
@@ -53,8 +57,10 @@ def rebase(
     config, odd = merge_configs(old[below].config, [(parts[0].name, new[parent].config), (moved.name, moved.config)])
     tree = overlay(was, merged.index)
     written = dict(_written(moved.index, now, tree, merged.written))
+    gone = {path for path, entry in parts[0].index.entries.items() if entry.kind is Kind.WHITEOUT}
+    broken = [*_machine(old[below], new[parent]), *_contract(was, now, moved.index, gone)]
     conflicts = [
-        *_contract(was, now, old[below], new[parent], parts[0].name, moved.name),
+        *(Conflict(parts=(parts[0].name, moved.name), path="", what=what) for what in broken),
         *merged.conflicts,
         *odd,
         *between(was, parts, merged.index),
@@ -110,16 +116,13 @@ def _written(own: Index, now: Index, tree: Index, merged: Mapping[str, Entry]) -
 # --- the contract ------------------------------------------------------------------------------------------------------
 
 
-def _contract(was: Index, now: Index, old: Built, new: Built, below: str, above: str) -> Iterator[Conflict]:
-    """What a node may rely on in what it stands on, beyond the relations of its packages."""
-    for what in (
-        *_release(was, now),
-        *_machine(old, new),
-        *_libraries(was, now),
-        *_numbers(was, now),
-        *_pythons(was, now),
-    ):
-        yield Conflict(parts=(below, above), path="", what=what)
+def _contract(was: Index, now: Index, own: Index, gone: Set[str]) -> Iterator[str]:
+    """What a node may rely on in what it stands on, beyond the relations of its packages. ``gone`` are paths of ``was``."""
+    yield from _release(was, now)
+    yield from _libraries(was, now, gone)
+    yield from _ends(was, now, own, gone)
+    yield from _numbers(was, now)
+    yield from _pythons(was, now)
 
 
 def _release(was: Index, now: Index) -> Iterator[str]:
@@ -129,11 +132,12 @@ def _release(was: Index, now: Index) -> Iterator[str]:
 
 
 def _version(index: Index) -> str:
-    """``VERSION_ID`` of os-release(5)."""
+    """os-release(5): what is being made has a name, and no number yet."""
     for path in RELEASES:
-        for line in text(index.contents.get(path, b"")).splitlines():
-            if line.startswith("VERSION_ID="):
-                return line.partition("=")[2].strip("\"'")
+        lines = (line.partition("=") for line in text(index.contents.get(path, b"")).splitlines())
+        said = {name: value.strip("\"'") for name, _, value in lines}
+        if said:
+            return " ".join(filter(None, (said.get(name) for name in _NAMED)))
     return ""
 
 
@@ -142,15 +146,34 @@ def _machine(old: Built, new: Built) -> Iterator[str]:
         yield f"it is for {new.machine}, and was for {old.machine}"
 
 
-def _libraries(was: Index, now: Index) -> Iterator[str]:
+def _libraries(was: Index, now: Index, gone: Set[str]) -> Iterator[str]:
+    """By the names by which programs ask for them: those of ldconfig, and wherever else they lie."""
     before, after = (
         {library.name for library in parse_cache(index.contents[LD_SO_CACHE])[0]}
         if LD_SO_CACHE in index.contents
         else set()
         for index in (was, now)
     )
-    if gone := sorted(before - after):
-        yield f"there is no {', '.join(gone[:3])} any more"
+    if lost := sorted((before | _sonames(was, gone)) - after):
+        yield f"there is no {', '.join(lost[:3])} any more"
+
+
+def _sonames(tree: Index, paths: Iterable[str]) -> Set[str]:
+    """Of libraries; a file to which a link leads has another name in each version."""
+    found = [path for path in paths if _LIBRARY.fullmatch(path.rpartition("/")[2])]
+    ends = {target.rpartition("/")[2] for target in tree.links.values()} if found else set()
+    names = ((path.rpartition("/")[2], tree.entries[path].kind) for path in found)
+    return {name for name, kind in names if kind is Kind.LINK or name not in ends}
+
+
+def _ends(was: Index, now: Index, own: Index, gone: Set[str]) -> Iterator[str]:
+    """Links of the node to what is not there any more: an environment's to its Python, say."""
+    names = {path.rpartition("/")[2] for path in gone}
+    links = [path for path, target in own.links.items() if target.rstrip("/").rpartition("/")[2] in names]
+    before, after = (Tree(base=index.entries, above=own.entries) for index in (was, now))
+    for path in sorted(links):
+        if before.exists(path) and not after.exists(path):
+            yield f"/{path} leads to {own.links[path]}, which is gone"
 
 
 def _numbers(was: Index, now: Index) -> Iterator[str]:

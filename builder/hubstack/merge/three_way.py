@@ -267,10 +267,15 @@ class _Merge:
     def _astray(self) -> Iterator[Conflict]:
         """An entry below what is a link in the base would put a folder in the link's place: /bin gone, say."""
         for part in self.parts:
-            behind = self.base.links.keys() & part.index.folders
+            behind = {path for path in self.base.links.keys() & part.index.folders if not self._replaced(path, part)}
             for path in sorted(part.index.entries) if behind else ():
                 if not behind.isdisjoint(folders(path)):
                     yield Conflict(parts=(part.name,), path=path, what="stands behind a link")
+
+    def _replaced(self, path: str, part: Part) -> bool:
+        """Whether a part has made a folder of it."""
+        entry = part.index.entries.get(path)
+        return entry is not None and entry.kind is Kind.DIRECTORY
 
 
 def _difference(wanted: Iterable[Entry]) -> str:

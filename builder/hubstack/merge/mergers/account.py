@@ -26,7 +26,7 @@ def _merge(table: str, sides: Sides) -> bytes:
     if table in _RANGES:
         _check_ranges(merged, base, versions)
     if (field := _ID.get(table)) is not None:
-        _check_ids(table, field, merged, versions)
+        _check_ids(table, field, merged, base, versions)
     names = [*(name for name in base if name in merged), *sorted(merged.keys() - base.keys())]
     return raw("".join(f"{':'.join(merged[name])}\n" for name in names))
 
@@ -71,12 +71,14 @@ def _check_ids(
     table: str,
     field: int,
     merged: dict[str, tuple[str, ...]],
+    base: dict[str, tuple[str, ...]],
     versions: Sequence[dict[str, tuple[str, ...]]],
 ) -> None:
+    """Two names of one number that the base has already are its own affair: root and toor, say."""
     owners: dict[str, str] = {}
     for name, line in merged.items():
         other = owners.setdefault(line[field], name)
-        if other != name:
+        if other != name and not (line == base.get(name) and merged[other] == base.get(other)):
             parts = [number for number, version in enumerate(versions) if name in version or other in version]
             said = [" and ".join(sorted({name, other} & versions[number].keys())) for number in parts]
             what = "user" if table == "passwd" else "group"
