@@ -134,6 +134,12 @@ def test_what_can_not_be_read_is_refused(broken: bytes) -> None:
         read(broken)
 
 
+def test_zstd_is_named_as_what_it_is() -> None:
+    with pytest.raises(EngineError, match="compressed by zstd") as caught:
+        read_blob(io.BytesIO(b"\x28\xb5\x2f\xfd\x04\x00\x01\x00\x00"), lambda _: False)
+    assert "`assembly: chain`" in caught.value.hint
+
+
 def test_an_index_comes_back_from_its_record_whatever_bytes_names_and_attributes_hold() -> None:
     entry = file_entry(b"", xattrs=(("security.capability", "\x01\udcc0"),))
     index = Index(

@@ -38,6 +38,11 @@ def read_blob(blob: IO[bytes], keep: Callable[[str], bool], *, abridged: bool = 
 
 def _inflate(blob: IO[bytes]) -> Iterator[bytes]:
     first = blob.read(_CHUNK)
+    if first[:4] == b"\x28\xb5\x2f\xfd":  # RFC 8878, section 3.1.1
+        raise EngineError(
+            "a filesystem layer is compressed by zstd, and merging reads gzip",
+            hint="Build on an image whose layers are compressed by gzip, or write `assembly: chain`.",
+        )
     if first[:2] != b"\x1f\x8b":
         while first:
             yield first
