@@ -370,6 +370,32 @@ def test_why_lists_the_facts(small: Path) -> None:
     assert {"docker", "platform", "parent"} <= {kind for kind, _, _ in found["facts"]}
 
 
+# --- compose ---------------------------------------------------------------------------------------------------------------
+
+
+def test_compose_names_what_is_not_built(small: Path, registry: FakeRegistry) -> None:
+    there = "--registry", f"{registry.host}/x"
+    nodes = run(*there, "plan", "--json", "layer:git", folder=small).json["nodes"]
+    done = run(*there, "compose", "git", folder=small)
+    assert done.code == 2
+    assert complaint(done) == (
+        f"error: not built yet: {', '.join(node['id'] for node in nodes)}\n  --push builds what is missing.\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["other"], ["git", "other"], ["git", "other", "--push"]])
+def test_compose_names_what_can_not_be_built(words: list[str], small: Path, registry: FakeRegistry) -> None:
+    (small / "layers" / "other").mkdir()
+    (small / "layers" / "other" / "layer.yaml").write_text(
+        'summary: Another\ndraft: no network\nupstream: ["quay.io/other/one:1"]\n'
+    )
+    copying = "FROM parent\nCOPY --from=quay.io/other/one:1 /a /a\nUSER 1000:100\n"
+    (small / "layers" / "other" / "Dockerfile.j2").write_text(copying)
+    done = run("--registry", f"{registry.host}/x", "compose", *words, folder=small)
+    assert done.code == 2
+    assert "can't be built: quay.io/other/one:1 is not in hubstack.lock\n  Run `hubstack update`." in complaint(done)
+
+
 def git(folder: Path, *words: str) -> None:
     subprocess.run(
         ["git", "-C", str(folder), "-c", "user.name=x", "-c", "user.email=x@example.org", *words], check=True
