@@ -361,6 +361,19 @@ def test_plan_asks_the_registry_that_it_is_given(small: Path, registry: FakeRegi
     assert run("plan", "small/trixie", folder=small, env={"HUBSTACK_REGISTRY": there[1]}) == done
 
 
+def test_plan_says_how_stacks_are_put_together_and_what_it_can_not_know(small: Path, registry: FakeRegistry) -> None:
+    there = "--registry", f"{registry.host}/x"
+    assert "its layers are a chain" not in run(*there, "plan", folder=small).out
+    with (small / "hubstack.yaml").open("a") as file:
+        file.write("assembly: merge\n")
+    assert "build    small/trixie  git is built after hello\n" in run(*there, "plan", folder=small).out
+    git = small / "layers" / "git" / "layer.yaml"
+    git.write_text(git.read_text().replace("after: [hello]\n", ""))
+    assert "unknown  small/trixie  it shows once git-" in run(*there, "plan", folder=small).out
+    (image,) = run("plan", "--offline", "--json", "small/trixie", folder=small).json["images"]
+    assert (image["tier"], image["why"]) == ("unknown", "the registry was not asked")
+
+
 def test_why_lists_the_facts(small: Path) -> None:
     node = run("plan", "--offline", "--json", "small/trixie", folder=small).json["nodes"][-1]
     text = run("why", "small/trixie", folder=small).out
