@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 from hubstack.certificate.pair import merges_below
+from hubstack.errors import RegistryError
+from hubstack.merge.join import assemble
+from hubstack.merge.shelf import Shelf
 from hubstack.model import Image, Method, Node
 from hubstack.pipeline import Inputs
-from hubstack.plan import Plan
+from hubstack.plan import Action, Plan
 from hubstack.record import Record
 from hubstack.reference import Fingerprint
 
 
 class Tier(StrEnum):
+    """The least work first; of an image with several merges, the last that one of them has."""
+
     MERGE = "merge"  # in the registry alone
     SETTLE = "settle"  # and one RUN on what came out, without network
-    BUILD = "build"  # a layer is built on another one that it doesn't require
+    UNKNOWN = "unknown"  # something below is not built yet, or no registry was asked
+    BUILD = "build"  # a layer is built on another one that it doesn't require; or has to be, as they conflict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,31 +33,82 @@ class Judgement:
     why: str
 
 
+CHAIN = Judgement(tier=Tier.BUILD, why="its layers are a chain")
+
+
 def judge(
-    inputs: Inputs, plan: Plan, recorded: Callable[[Iterable[Fingerprint]], Mapping[Fingerprint, Record]]
+    inputs: Inputs,
+    plan: Plan,
+    recorded: Callable[[Iterable[Fingerprint]], Mapping[Fingerprint, Record]],
+    shelf: Shelf | None,
 ) -> dict[str, Judgement]:
-    """By STACK/VARIANT. What is merged already is remembered; what isn't is a merge as far as anybody knows."""
+    """By STACK/VARIANT. What is merged already is remembered; what isn't is worked out from the indexes that there are.
+
+    ``shelf`` is None where no registry is asked.
+    """
     nodes = {image.variant.id: inputs.graph.nodes[image.node] for image in plan.images}
     merges = [inputs.fingerprint(one.id) for node in nodes.values() for one in merges_below(inputs.graph, node.id)]
     records = recorded(dict.fromkeys(merges)) if merges else {}
-    return {image.variant.id: _judgement(inputs, image, records) for image in plan.images}
+
+    @cache
+    def of_merge(node: str) -> Sequence[Judgement]:
+        record = records.get(inputs.fingerprint(node))
+        return _settled(record.settled) if record is not None else [*_foretold(inputs, plan, shelf, node)]
+
+    return {image.variant.id: _judgement(inputs, image, of_merge) for image in plan.images}
 
 
-def _judgement(inputs: Inputs, image: Image, records: Mapping[Fingerprint, Record]) -> Judgement:
+def _judgement(inputs: Inputs, image: Image, of_merge: Callable[[str], Sequence[Judgement]]) -> Judgement:
     node = inputs.graph.nodes[image.node]
     stack = inputs.project.stacks[image.variant.stack]
     if (stack.assembly or inputs.project.settings.assembly) is Method.CHAIN:
-        return Judgement(tier=Tier.BUILD, why="its layers are a chain")
+        return CHAIN
     if after := next(_stacked(inputs, node), ""):
         return Judgement(tier=Tier.BUILD, why=after)
     merges = [one.id for one in merges_below(inputs.graph, node.id)]
-    known = [records.get(inputs.fingerprint(one)) for one in merges]
-    if settled := [line for record in known if record is not None for line in record.settled]:
-        return Judgement(tier=Tier.SETTLE, why="; ".join(dict.fromkeys(settled)))
-    if None in known:
-        return Judgement(tier=Tier.MERGE, why="not merged yet: whether anything is to be settled shows then")
+    if said := [one for merge in reversed(merges) for one in of_merge(merge)]:  # the lowest first
+        return _worst(said)
     what = "nothing in one layer is about another" if merges else "each layer stands on the one below"
     return Judgement(tier=Tier.MERGE, why=what)
+
+
+def _worst(said: Sequence[Judgement]) -> Judgement:
+    """All that is to be settled; of what ends the matter before that, the first."""
+    tier = max((one.tier for one in said), key=[*Tier].index)
+    first, *more = dict.fromkeys(one.why for one in said if one.tier is tier)
+    return Judgement(tier=tier, why="; ".join((first, *more)) if tier is Tier.SETTLE else first)
+
+
+def _settled(lines: Iterable[str]) -> Sequence[Judgement]:
+    return [Judgement(tier=Tier.SETTLE, why=line) for line in lines]
+
+
+def _foretold(inputs: Inputs, plan: Plan, shelf: Shelf | None, merge: str) -> Iterator[Judgement]:
+    """What a merge will come to that nobody has made; nothing where it is no more than that."""
+    node, there = inputs.graph.nodes[merge], (Action.REUSE, Action.TEST)
+    missing = next((one for one in node.parents if plan.by_node[one].action not in there), None)
+    if shelf is None:
+        yield Judgement(tier=Tier.UNKNOWN, why="the registry was not asked")
+    elif missing is not None:
+        yield Judgement(tier=Tier.UNKNOWN, why=f"it shows once {missing} is built")
+    else:
+        yield from _worked_out(inputs, plan, shelf, node)
+
+
+def _worked_out(inputs: Inputs, plan: Plan, shelf: Shelf, node: Node) -> Iterator[Judgement]:
+    digests = {step.identity.fingerprint: step.digest for step in plan.steps if step.digest is not None}
+    tops = [inputs.fingerprint(parent) for parent in node.parents]
+    try:
+        found, _ = assemble(shelf.as_it_is, tops, node.resolve, digests)
+    except RegistryError:
+        yield Judgement(tier=Tier.UNKNOWN, why="it shows in the run, which makes an index that is missing")
+        return
+    if found.conflicts:
+        first, *more = found.conflicts
+        others = f" (and {len(more)} more)" if more else ""
+        yield Judgement(tier=Tier.BUILD, why=f"can't be merged: {first}{others}. {first.remedy.removesuffix('.')}")
+    else:
+        yield from _settled(sorted(map(str, found.interests)))
 
 
 def _stacked(inputs: Inputs, node: Node) -> Iterator[str]:

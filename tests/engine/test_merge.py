@@ -91,9 +91,10 @@ def test_a_conflict_fails_one_image_and_names_remedies_that_work(merged: Work) -
     failed = merged.build("sides", "small", code=1)
     (said,) = [one["message"] for one in failed.of("finished") if one["result"] == "failed"]
     assert "left and right: /opt/side has different contents" in said
-    assert "`resolve: {/opt/side: LAYER}`" in said
+    remedy = "resolve: {/opt/side: {layer: LAYER, reason: WHY}}"
+    assert f"`{remedy}`" in said
     assert failed.digests["small/default"]
-    clash(merged, "resolve: {/opt/side: {layer: left, reason: It is the older one}}")
+    clash(merged, remedy.replace("LAYER", "left").replace("WHY", "It is the older one"))
     resolved = merged.build("sides")
     assert inside(image(merged, "sides", resolved.digests["sides/default"]), "cat /opt/side").stdout == "left\n"
     clash(merged)

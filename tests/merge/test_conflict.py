@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
+from hubstack.errors import UsageError
 from hubstack.merge.assembly import Assembled, Built, Workshop
 from hubstack.merge.behind import behind
 from hubstack.merge.conflict import Cause, Conflict, MergeConflict
 from hubstack.merge.entry import Entry, Index, Kind, file_entry
+from hubstack.merge.image import merged_image
+from hubstack.merge.interest import declared
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.three_way import Merged, Part, merge
+from hubstack.model import Preference
 from hubstack.oci import Descriptor, digest_of
 from hubstack.reference import Fingerprint
+
+from tests.handmade import handmade_layer
+from tests.tree import tree
 
 Content = bytes | Entry
 SITE = "opt/venv/lib/python3.13/site-packages"
@@ -45,7 +54,8 @@ def test_a_message_says_who_what_and_how_to_mend_it() -> None:
     assert MergeConflict(found.conflicts).message == (
         "left, right can't be merged:\n"
         "  left and right: /opt/side has different contents. Move it into a layer that both require, build one on the other "
-        "(`after:` with the other's name in one's layer.yaml), or say in the stack whose stands: `resolve: {/opt/side: LAYER}`."
+        "(`after:` with the other's name in one's layer.yaml), or say in the stack, for each path, whose version stands: "
+        "`resolve: {/opt/side: {layer: LAYER, reason: WHY}}`."
     )
 
 
@@ -53,6 +63,60 @@ def test_a_message_says_who_what_and_how_to_mend_it() -> None:
 def test_each_cause_has_a_remedy_that_is_a_sentence(cause: Cause) -> None:
     remedy = Conflict(parts=("a", "b"), path="x", what="", cause=cause).remedy
     assert (remedy[0].isupper(), remedy[-1], "{" in remedy) == (True, ".", cause is Cause.PATH)
+
+
+@pytest.mark.parametrize("path", ["etc/motd", "opt/side+1.0~rc1", "opt/a, b: {c} #1", 'opt/"quoted"'])
+def test_what_a_remedy_says_of_a_path_is_what_a_stack_can_say(path: str) -> None:
+    (conflict,) = merged({}, left={path: b"l"}, right={path: b"r"}).conflicts
+    found = re.search("`(resolve: .*)`", conflict.remedy)
+    assert found is not None
+    line = found[1].replace("LAYER", "left").replace("WHY", "It is the older one")
+    files = {"layers/left": "", "layers/right": "", "stacks/s.yaml": f"base: debian\nlayers: [left, right]\n{line}"}
+    stack = tree({"hubstack.yaml": "assembly: merge\n", "base/debian": "", **files}).stacks["s"]
+    assert stack.resolve == (Preference(path=path, layer="left", reason="It is the older one"),)
+
+
+def test_of_many_paths_the_remedy_names_one_that_a_person_can_decide_about() -> None:
+    many = {f"opt/app/{name}": name.encode() for name in "abcd"}
+    found = merged({}, a=many, b=dict.fromkeys(many, b"other"))
+    assert "`resolve: {/opt/app/a: {layer: LAYER, " in MergeConflict(found.conflicts).message
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [({"after": ("dask",)}, "Make a stack of both"), ({"conflicts": ("dask",)}, "Leave one of them out.")],
+)
+def test_what_layers_say_of_each_other_is_not_mended_by_saying_it_again(said: Mapping[str, Any], remedy: str) -> None:
+    layers = {one.name: one for one in (handmade_layer("dask"), handmade_layer("sql", **said))}
+    (conflict,) = declared(layers, [["dask"], ["sql"]])
+    assert conflict.remedy.startswith(remedy)
+    assert "`after:`" not in conflict.remedy
+    assert "`conflicts:`" not in conflict.remedy
+
+
+def test_which_layers_an_image_has_too_many_filesystem_layers_of() -> None:
+    """A merge that others stand on has some too, and no name by which anybody knows it."""
+    names = {name: Fingerprint(hashlib.sha256(name.encode()).hexdigest()) for name in ("base", "fat", "")}
+    counts = {"base": 1, "fat": 70, "": 30}
+    blob = Descriptor(media_type="x", digest=digest_of(b""), size=1)
+    built = {
+        fingerprint: Built(
+            name=name,
+            parents=(),
+            index=Index(entries={}),
+            config={},
+            machine={},
+            layers=(blob,) * counts[name],
+            diff_ids=("x",) * counts[name],
+            digest=blob.digest,
+            below=(),
+        )
+        for name, fingerprint in names.items()
+    }
+    assembled = Workshop(built=built).assemble(names.values())
+    with pytest.raises(UsageError, match="101 filesystem layers") as caught:
+        merged_image(assembled, built, names["base"])
+    assert caught.value.hint.endswith("one: fat (70), base (1) have the most.")
 
 
 def test_many_paths_of_which_the_same_is_to_be_said_are_one_line() -> None:

@@ -361,6 +361,19 @@ def test_plan_asks_the_registry_that_it_is_given(small: Path, registry: FakeRegi
     assert run("plan", "small/trixie", folder=small, env={"HUBSTACK_REGISTRY": there[1]}) == done
 
 
+def test_plan_says_how_stacks_are_put_together_and_what_it_can_not_know(small: Path, registry: FakeRegistry) -> None:
+    there = "--registry", f"{registry.host}/x"
+    assert "its layers are a chain" not in run(*there, "plan", folder=small).out
+    with (small / "hubstack.yaml").open("a") as file:
+        file.write("assembly: merge\n")
+    assert "build    small/trixie  git is built after hello\n" in run(*there, "plan", folder=small).out
+    git = small / "layers" / "git" / "layer.yaml"
+    git.write_text(git.read_text().replace("after: [hello]\n", ""))
+    assert "unknown  small/trixie  it shows once git-" in run(*there, "plan", folder=small).out
+    (image,) = run("plan", "--offline", "--json", "small/trixie", folder=small).json["images"]
+    assert (image["tier"], image["why"]) == ("unknown", "the registry was not asked")
+
+
 def test_why_lists_the_facts(small: Path) -> None:
     node = run("plan", "--offline", "--json", "small/trixie", folder=small).json["nodes"][-1]
     text = run("why", "small/trixie", folder=small).out
@@ -368,6 +381,32 @@ def test_why_lists_the_facts(small: Path) -> None:
     ((name, found),) = run("why", "small/trixie", "--json", folder=small).json.items()
     assert (name, found["fingerprint"]) == (node["id"], node["fingerprint"])
     assert {"docker", "platform", "parent"} <= {kind for kind, _, _ in found["facts"]}
+
+
+# --- compose ---------------------------------------------------------------------------------------------------------------
+
+
+def test_compose_names_what_is_not_built(small: Path, registry: FakeRegistry) -> None:
+    there = "--registry", f"{registry.host}/x"
+    nodes = run(*there, "plan", "--json", "layer:git", folder=small).json["nodes"]
+    done = run(*there, "compose", "git", folder=small)
+    assert done.code == 2
+    assert complaint(done) == (
+        f"error: not built yet: {', '.join(node['id'] for node in nodes)}\n  --push builds what is missing.\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["other"], ["git", "other"], ["git", "other", "--push"]])
+def test_compose_names_what_can_not_be_built(words: list[str], small: Path, registry: FakeRegistry) -> None:
+    (small / "layers" / "other").mkdir()
+    (small / "layers" / "other" / "layer.yaml").write_text(
+        'summary: Another\ndraft: no network\nupstream: ["quay.io/other/one:1"]\n'
+    )
+    copying = "FROM parent\nCOPY --from=quay.io/other/one:1 /a /a\nUSER 1000:100\n"
+    (small / "layers" / "other" / "Dockerfile.j2").write_text(copying)
+    done = run("--registry", f"{registry.host}/x", "compose", *words, folder=small)
+    assert done.code == 2
+    assert "can't be built: quay.io/other/one:1 is not in hubstack.lock\n  Run `hubstack update`." in complaint(done)
 
 
 def git(folder: Path, *words: str) -> None:

@@ -139,7 +139,7 @@ def judged(records: Mapping[str, tuple[str, ...]] = {}) -> dict[str, tuple[Tier,
         known = {inputs.fingerprint(node): settled for node, settled in records.items()}
         return {one: record(one, known[one]) for one in fingerprints if one in known}
 
-    found = judge(inputs, inputs.plan(None), recorded)
+    found = judge(inputs, inputs.plan(None), recorded, None)
     return {variant: (one.tier, one.why) for variant, one in found.items()}
 
 
@@ -148,11 +148,12 @@ def record(fingerprint: Fingerprint, settled: tuple[str, ...]) -> Record:
 
 
 def test_tiers_are_what_merges_have_come_to() -> None:
-    assert judged()["all/default"] == (Tier.MERGE, "not merged yet: whether anything is to be settled shows then")
+    assert judged()["all/default"] == (Tier.UNKNOWN, "the registry was not asked")
     assert judged()["minimal/default"] == (Tier.MERGE, "each layer stands on the one below")
     assert judged({"lab.r": (), "kernel.scipy": ()})["all/default"][0] is Tier.MERGE
     said = "mime of r has to be told of what lab has (/x)"
     assert judged({"lab.r": (said,), "kernel.scipy": ()})["all/default"] == (Tier.SETTLE, said)
+    assert judged({"lab.r": (said,)})["all/default"][0] is Tier.UNKNOWN
 
 
 def test_what_was_settled_is_remembered() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,13 +20,15 @@ from hubstack.merge.interest import TRIGGERS
 from hubstack.merge.join import Joiner
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.shelf import Shelf
-from hubstack.model import Node
+from hubstack.model import Node, Preference
 from hubstack.pipeline import Inputs
 from hubstack.plan import Action
+from hubstack.publish import Remote
 from hubstack.record import Fact
 from hubstack.reference import Digest
 from hubstack.schedule import Outcome
 from hubstack.store import Store
+from hubstack.tier import Judgement, Tier, judge
 
 from tests.fakes.engine import Call
 from tests.fakes.registry import FakeRegistry
@@ -235,7 +237,7 @@ from hubstack.merge.foresight import foresee
 from hubstack.merge.interest import TRIGGERS
 from hubstack.merge.join import Joiner
 from hubstack.merge.shelf import Shelf
-from hubstack.model import Node
+from hubstack.model import Node, Preference
 from hubstack.pipeline import Inputs
 from hubstack.merge.image import merged_image
 from hubstack.merge.interest import TRIGGERS
@@ -302,6 +304,90 @@ def _watch(shelf: Shelf, inputs: Inputs) -> None:
     watching = Index(entries={path: file_entry(one) for path, one in files.items()}, contents=files)
     shelf.put(r, replace(built[r], index=watching))
     shelf.put(lab, replace(built[lab], index=Index(entries={"opt/watched/file": file_entry(b"")})))
+
+
+# --- what a plan says of it --------------------------------------------------------------------------------------------------
+
+APART = replace(MERGED, stacks={"lab": "lab", "r": "r"})
+DUO = replace(MERGED, stacks={"duo": "lab.r"})
+
+
+def foretold(site: Site, family: Family = DUO) -> dict[str, Judgement]:
+    inputs = family.inputs()
+    registry = site.connect()
+    known = Remote(registry=registry, names=site.names)
+    shelf = site.invocation(inputs.project).shelf(inputs, registry, push=False)
+    try:
+        return judge(inputs, inputs.plan(known), known.recorded, shelf)
+    finally:
+        site.close()
+
+
+def lay(site: Site, **files: Mapping[str, bytes]) -> None:
+    """Have nodes hold these files, as far as this machine's store knows."""
+    inputs = DUO.inputs()
+    shelf = site.invocation(inputs.project).shelf(inputs, site.connect(), push=False)
+    for name, own in files.items():
+        node = inputs.fingerprint(name)
+        index = Index(entries={path: file_entry(one) for path, one in own.items()}, contents=own)
+        shelf.put(node, replace(shelf.take([node], {})[node], index=index))
+    site.close()
+
+
+def test_a_plan_works_out_what_nobody_has_merged(site: Site, elsewhere: Site) -> None:
+    site.run(APART.inputs())
+    before = len(site.writes())
+    merge = Judgement(tier=Tier.MERGE, why="nothing in one layer is about another")
+    assert foretold(elsewhere) == foretold(site) == {"duo/default": merge}
+    lay(site, r={TRIGGERS: b"/opt/watched tool\n"}, lab={"opt/watched/file": b""})
+    told = Judgement(tier=Tier.SETTLE, why="tool of r has to be told of what lab has (/opt/watched/file)")
+    assert foretold(site) == {"duo/default": told}
+    assert len(site.writes()) == before
+    assert site.store.part(DUO.inputs().fingerprint("lab.r")) is None
+
+
+def test_a_plan_says_of_a_conflict_what_the_run_will_say(site: Site) -> None:
+    site.run(APART.inputs())
+    lay(site, r={"opt/a": b"r", "opt/b": b"r"}, lab={"opt/a": b"lab", "opt/b": b"lab"})
+    found = foretold(site)["duo/default"]
+    assert found.tier is Tier.BUILD
+    assert found.why.startswith("can't be merged: lab and r: /opt/a has different contents (and 1 more). Move it into")
+    assert site.run(DUO.inputs())["lab.r"].message.startswith("lab, r can't be merged:\n  lab and r: /opt/a has")
+
+
+def test_a_plan_does_as_a_person_has_said(site: Site) -> None:
+    site.run(APART.inputs())
+    lay(site, r={"opt/a": b"r"}, lab={"opt/a": b"lab"})
+    inputs = DUO.inputs()
+    chosen = replace(inputs.graph.nodes["lab.r"], resolve=(Preference(path="opt/a", layer="r", reason="newer"),))
+    registry = site.connect()
+    shelf = site.invocation(inputs.project).shelf(inputs, registry, push=False)
+    known = Remote(registry=registry, names=site.names)
+    resolved = replace(inputs, graph=replace(inputs.graph, nodes={**inputs.graph.nodes, "lab.r": chosen}))
+    assert judge(resolved, inputs.plan(known), known.recorded, shelf)["duo/default"].tier is Tier.MERGE
+    site.close()
+
+
+def test_a_plan_says_what_it_can_not_know(site: Site, elsewhere: Site, fake: FakeRegistry) -> None:
+    """A merge below what isn't built can be worked out, and not the one above; and no blob is fetched to know more."""
+    assert foretold(site, MERGED)["all/default"].why == "it shows once lab is built"
+    site.run(APART.inputs())
+    unknown = Judgement(tier=Tier.UNKNOWN, why="it shows once kernel is built")
+    assert foretold(site, MERGED)["all/default"] == unknown
+    lay(site, r={"opt/a": b"r"}, lab={"opt/a": b"lab"})
+    assert foretold(site, MERGED)["all/default"].tier is Tier.BUILD
+    tags = fake.repositories["hub/build"].tags
+    del tags[f"index-{DUO.inputs().fingerprint('r')}"]
+    layers = len(fake.asked("GET", "/blobs/"))
+    assert foretold(elsewhere)["duo/default"].tier is Tier.UNKNOWN
+    assert len(fake.asked("GET", "/blobs/")) - layers <= 2  # the indexes that there are
+
+
+def test_a_plan_reads_no_index_for_what_is_merged(site: Site, elsewhere: Site, fake: FakeRegistry) -> None:
+    site.run(MERGED.inputs())
+    before = len(fake.asked("GET", "/manifests/index-"))
+    assert foretold(elsewhere, MERGED)["all/default"].tier is Tier.MERGE
+    assert len(fake.asked("GET", "/manifests/index-")) == before
 
 
 def test_a_moved_image_that_fails_its_tests_is_built(site: Site) -> None:

@@ -12,6 +12,7 @@ from hubstack.errors import UsageError
 if TYPE_CHECKING:
     from hubstack.oci import Manifest
     from hubstack.pipeline import Inputs
+    from hubstack.plan import Plan
     from hubstack.publish import Remote
     from hubstack.reference import ImageRef
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(invocation: Invocation, layers: tuple[str, ...], push: bool, as_json: bool) -> int:
     from hubstack.cli.build import build
-    from hubstack.plan import Action
     from hubstack.publish import Remote
 
     inputs = _prepare(invocation, layers)
@@ -44,12 +44,10 @@ def command(invocation: Invocation, layers: tuple[str, ...], push: bool, as_json
     registry = invocation.connect(publish=push)
     known = Remote(registry=registry, names=invocation.names)
     ref = invocation.names.published(COMPOSED, _tag(layers), inputs.fingerprint(node))
+    plan = _plan(inputs, known)
     if not push:
-        _work_out(invocation, inputs, known, ref, as_json=as_json)
+        _work_out(invocation, inputs, plan, known, ref, as_json=as_json)
         return 0
-    plan = inputs.plan(known)
-    if blocked := next((step for step in plan.steps if step.action is Action.BLOCKED), None):
-        raise UsageError(f"{blocked.node.id} can't be built: {blocked.reason}", hint="Run `hubstack update`.")
     if plan.dirty() and not build(invocation, inputs, push=True, jobs=2):
         return 1
     found = registry.manifest(invocation.names.node(inputs.fingerprint(node)))
@@ -90,13 +88,26 @@ def _prepare(invocation: Invocation, layers: tuple[str, ...]) -> Inputs:
     return replace(inputs, offered=frozenset((node,)))
 
 
-def _work_out(invocation: Invocation, inputs: Inputs, known: Remote, ref: ImageRef, *, as_json: bool) -> None:
+def _plan(inputs: Inputs, known: Remote) -> Plan:
+    """Raises UsageError where something can't be built."""
+    from hubstack.plan import Action
+
+    plan = inputs.plan(known)
+    if blocked := next((step for step in plan.steps if step.action is Action.BLOCKED), None):
+        raise UsageError(f"{blocked.node.id} can't be built: {blocked.reason}", hint="Run `hubstack update`.")
+    return plan
+
+
+def _work_out(
+    invocation: Invocation, inputs: Inputs, plan: Plan, known: Remote, ref: ImageRef, *, as_json: bool
+) -> None:
     """Raises MergeConflict, and UsageError where something isn't built."""
     from hubstack.merge.join import work_out
+    from hubstack.plan import Action
 
     (node,) = inputs.selection.nodes
-    plan = inputs.plan(known)
-    if missing := [step.node.id for step in plan.dirty() if step.node.id != node]:
+    layers = [step for step in plan.steps if not step.node.is_merge]
+    if missing := [step.node.id for step in layers if step.action is Action.BUILD]:
         raise UsageError(f"not built yet: {', '.join(missing)}", hint="--push builds what is missing.")
     digests = {step.identity.fingerprint: step.digest for step in plan.steps if step.digest is not None}
     shelf = invocation.shelf(inputs, known.registry, push=False)

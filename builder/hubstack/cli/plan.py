@@ -54,7 +54,7 @@ def command(
     from hubstack.certificate.examination import read_certificates
     from hubstack.certificate.standing import standings
     from hubstack.publish import Remote
-    from hubstack.tier import Tier, judge
+    from hubstack.tier import CHAIN, judge
 
     inputs = prepare_selected(invocation, select, since)
     known = None if offline else Remote(registry=invocation.connect(), names=invocation.names)
@@ -67,7 +67,8 @@ def command(
         plan, offline = inputs.plan(None), True
     asked = known if not offline else None
     plan = foreseen(invocation, inputs, plan)
-    judged = judge(inputs, plan, asked.recorded if asked is not None else _nothing)
+    shelf = invocation.shelf(inputs, asked.registry, push=False) if asked is not None else None
+    judged = judge(inputs, plan, asked.recorded if asked is not None else _nothing, shelf)
     standing = standings(inputs, plan, asked, partial(read_certificates, asked)) if asked is not None else {}
     if as_json:
         value = plan_json(plan, invocation.names)
@@ -79,7 +80,7 @@ def command(
         echo_json(value)
         return
     show_plan(plan, everything=everything or offline)
-    if any(one.tier is not Tier.BUILD for one in judged.values()):
+    if any(one != CHAIN for one in judged.values()):
         show_tiers(judged, standing)
 
 

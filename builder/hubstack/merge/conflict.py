@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os.path
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -21,6 +23,8 @@ class Cause(StrEnum):
     ID = "id"
     INTEREST = "interest"  # one part's packages would have acted on another's files
     CONFIG = "config"
+    ORDER = "order"  # one says that it stands after the other
+    EXCLUSION = "exclusion"  # one says that it conflicts with the other
     OTHER = "other"
 
 
@@ -28,7 +32,8 @@ _LINE = "build one on the other (`after:` with the other's name in one's layer.y
 _APART = "say in one's layer.yaml that it `conflicts:` with the other"
 _SHARED = "a layer that both require"
 REMEDIES = {
-    Cause.PATH: f"Move it into {_SHARED}, {_LINE}, or say in the stack whose stands: `resolve: {{/{{path}}: LAYER}}`.",
+    Cause.PATH: f"Move it into {_SHARED}, {_LINE}, or say in the stack, for each path, whose version stands: "
+    "`resolve: {{path}: {layer: LAYER, reason: WHY}}`.",
     Cause.DATABASE: f"Move what says it into {_SHARED}, or {_LINE}.",
     Cause.VERSION: f"Install it in {_SHARED}, or bring both to one version (`hubstack update` locks one), or {_APART}.",
     Cause.RELATION: f"Install what is required in {_SHARED}, or bring it to a version that fits all, or {_APART}.",
@@ -36,8 +41,11 @@ REMEDIES = {
     f"Dockerfile names the id itself. Or make the account in {_SHARED}.",
     Cause.INTEREST: f"Install the package that acts in {_SHARED}, or {_LINE}.",
     Cause.CONFIG: f"Set it in {_SHARED}, or in one of them only.",
+    Cause.ORDER: "Make a stack of both, in which it is built on the other: `hubstack compose` builds no layer on another.",
+    Cause.EXCLUSION: "Leave one of them out.",
     Cause.OTHER: f"Change what the layers say, or {_LINE}, or {_APART}.",
 }
+_PLAIN = re.compile(r"[\w/.+@~-]+")  # what YAML needs no quotes for
 _SHOWN = 3  # paths of one kind; of more, the folder and their number
 
 
@@ -56,7 +64,8 @@ class Conflict:
     @property
     def remedy(self) -> str:
         """What would help, each way a whole one."""
-        return REMEDIES[self.cause].replace("{path}", self.path)
+        path = f"/{self.path}"
+        return REMEDIES[self.cause].replace("{path}", path if _PLAIN.fullmatch(path) else json.dumps(path))
 
 
 def first_line(fault: HubstackError) -> str:
@@ -83,9 +92,10 @@ def _lines(conflicts: Iterable[Conflict]) -> Iterator[str]:
         return one.parts, one.cause
 
     for _, alike in groupby(sorted(set(conflicts), key=lambda one: (*kind(one), one.what, one.path)), key=kind):
-        *most, last = _fewer([*alike])
+        first, *more = alike
+        *most, last = _fewer([first, *more])
         yield from (f"{one}." for one in most)
-        yield f"{last}. {last.remedy}"
+        yield f"{last}. {first.remedy}"
 
 
 def _fewer(alike: Sequence[Conflict]) -> Iterator[Conflict]:

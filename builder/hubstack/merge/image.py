@@ -67,9 +67,10 @@ def _descriptor(media_type: str, content: bytes) -> Descriptor:
 
 
 def _most(assembled: Assembled, built: Mapping[Fingerprint, Built]) -> str:
+    """Of those that people have written: a merge has no name, and is no more than they make it."""
     count: dict[str, int] = {}
-    for node in assembled.nodes:
-        count[built[node].name] = count.get(built[node].name, 0) + len(built[node].layers)
+    for one in (built[node] for node in assembled.nodes if built[node].name):
+        count[one.name] = count.get(one.name, 0) + len(one.layers)
     most = sorted(count, key=lambda name: (-count[name], name))[:3]
     return ", ".join(f"{name} ({count[name]})" for name in most)
 

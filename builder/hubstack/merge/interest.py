@@ -160,9 +160,13 @@ def declared(layers: Mapping[str, Layer], lines: Sequence[Sequence[str]]) -> Ite
         for other in names:
             called = {other, *layers[other].provides}
             if other != name and not called.isdisjoint(layers[name].conflicts):
-                yield Conflict(parts=(name, other), path="", what=f"{name} says that it conflicts with {other}")
+                yield _says(name, f"conflicts with {other}", other, Cause.EXCLUSION)
             if other not in {name, *below} and not called.isdisjoint(layers[name].after):
-                yield Conflict(parts=(name, other), path="", what=f"{name} says that it stands after {other}")
+                yield _says(name, f"stands after {other}", other, Cause.ORDER)
+
+
+def _says(name: str, what: str, other: str, cause: Cause) -> Conflict:
+    return Conflict(parts=(name, other), path="", what=f"{name} says that it {what}", cause=cause)
 
 
 def _watched(content: bytes, links: Mapping[str, str]) -> list[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ Where packages of the parts have to be told of each other, that is settled in on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hubstack.buildx import Job
@@ -28,13 +28,19 @@ def work_out(
 
     Raises MergeConflict with all conflicts.
     """
-    tops = shelf.sources[fingerprint].parents
-    built = shelf.take(tops, digests)
-    assembled = Workshop(built=built).assemble(tops, {one.path: one.layer for one in resolve})
+    assembled, built = assemble(shelf, shelf.sources[fingerprint].parents, resolve, digests)
     if assembled.conflicts:
         raise MergeConflict(assembled.conflicts)
     assembled = shelf.restored(assembled, built)
     return merged_image(assembled, built, fingerprint), assembled
+
+
+def assemble(
+    shelf: Shelf, tops: Sequence[Fingerprint], resolve: Iterable[Preference], digests: Mapping[Fingerprint, Digest]
+) -> tuple[Assembled, Mapping[Fingerprint, Built]]:
+    """The same without contents that only blobs have, and with what conflicts. Raises RegistryError."""
+    built = shelf.take(tops, digests)
+    return Workshop(built=built).assemble(tops, {one.path: one.layer for one in resolve}), built
 
 
 @dataclass(frozen=True, kw_only=True)

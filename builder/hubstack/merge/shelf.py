@@ -58,6 +58,11 @@ class Shelf:
     trust: bool = True
     _kept: dict[Fingerprint, Built] = field(default_factory=dict)
 
+    @property
+    def as_it_is(self) -> Shelf:
+        """It without the means to make an index: what needs one that isn't there is a RegistryError, and no blob is fetched."""
+        return replace(self, sources={})
+
     def take(self, tops: Iterable[Fingerprint], digests: Mapping[Fingerprint, Digest]) -> Mapping[Fingerprint, Built]:
         """``tops`` and all that they stand on, parents first. ``digests`` are those of images that are known.
 
