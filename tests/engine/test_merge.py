@@ -55,15 +55,36 @@ def test_two_machines_make_the_same_image_whatever_they_have_of_it(merged: Work,
     assert here["duo/default"] in there
 
 
+MAKING_TYPES = """\
+FROM parent
+{apt}
+{{{{ copy("files/type.xml", "/usr/share/mime/packages/{name}.xml") }}}}
+{{% call run() %}}
+update-mime-database /usr/share/mime
+{{% endcall %}}
+USER 1000:100
+"""
+ALL_TYPES = """
+set -e
+cd /usr/share/mime
+grep -x 'text/x-left\\|text/x-right' types
+grep -ao 'text/x-left\\|text/x-right' mime.cache | sort -u | wc -l
+cp -r . /tmp/anew; update-mime-database /tmp/anew; diff -r . /tmp/anew; dpkg --audit
+"""
+
+
+def mime_type(name: str) -> str:
+    return (
+        '<mime-info xmlns="http://www.freedesktop.org/standards/shared-mime-info">'
+        f'<mime-type type="text/x-{name}"><comment>{name}</comment><glob pattern="*.{name}"/></mime-type></mime-info>\n'
+    )
+
+
 def test_what_packages_have_to_be_told_of_each_other_is_settled(merged: Work) -> None:
     merged.write("layers/mime/layer.yaml", "summary: The table of file types\n")
     merged.write("layers/mime/apt.txt", "shared-mime-info\n")
     merged.write("layers/type/layer.yaml", "summary: A file type\n")
-    merged.write(
-        "layers/type/files/usr/share/mime/packages/hub.xml",
-        '<mime-info xmlns="http://www.freedesktop.org/standards/shared-mime-info"><mime-type type="text/x-hub">'
-        '<comment>hub</comment><glob pattern="*.hub"/></mime-type></mime-info>\n',
-    )
+    merged.write("layers/type/files/usr/share/mime/packages/hub.xml", mime_type("hub"))
     merged.write("stacks/types.yaml", "title: Types\nbase: debian\nlayers: [numbers, mime, type]\n")
     run = merged.build("types")
     (node,) = [one["node"] for one in run.of("phase") if one["phase"] == "merging"]
@@ -71,6 +92,27 @@ def test_what_packages_have_to_be_told_of_each_other_is_settled(merged: Work) ->
     assert "shared-mime-info of mime has to be told of what type has (/usr/share/mime/packages/hub.xml)" in said
     ref = image(merged, "types", run.digests["types/default"])
     assert "text/x-hub:*.hub" in inside(ref, "cat /usr/share/mime/globs; dpkg --audit").stdout
+
+
+@pytest.mark.parametrize("below", [False, True], ids=["in each", "below both"])
+def test_what_each_has_made_of_its_own_files_is_made_anew_of_all(merged: Work, *, below: bool) -> None:
+    """Without settling, update-mime-database of one layer has never seen the other's type."""
+    shared, apt = "shared-mime-info\n", "" if below else "{{ packages() }}"
+    if below:
+        merged.write("layers/mime/layer.yaml", "summary: The table of file types\n")
+        merged.write("layers/mime/apt.txt", shared)
+    for name in ("left", "right"):
+        merged.write(f"layers/{name}/layer.yaml", f"summary: A type\nrequires: [{'mime' if below else 'debian'}]\n")
+        merged.write(f"layers/{name}/files/type.xml", mime_type(name))
+        merged.write(f"layers/{name}/Dockerfile.j2", MAKING_TYPES.format(name=name, apt=apt))
+        if not below:
+            merged.write(f"layers/{name}/apt.txt", shared)
+    merged.write("stacks/types.yaml", "title: Types\nbase: debian\nlayers: [numbers, left, right]\n")
+    run = merged.build("types")
+    (node,) = [one["node"] for one in run.of("phase") if one["phase"] == "merging"]
+    assert "has to be told of what left has (/usr/share/mime/packages/" in merged.log(node)
+    done = inside(image(merged, "types", run.digests["types/default"]), ALL_TYPES)
+    assert (done.stdout, done.returncode) == ("text/x-left\ntext/x-right\n2\n", 0), done.stderr
 
 
 # --- what can't be merged, and its remedies --------------------------------------------------------------------------------

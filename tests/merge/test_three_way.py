@@ -324,6 +324,21 @@ def test_a_diversion_of_what_another_part_has(path: str) -> None:
     assert refused(base, same, {**same, "usr/bin/y": b"y"}) == []
 
 
+def test_an_override_of_what_another_part_has() -> None:
+    table, other = "var/lib/dpkg/statoverride", b"root adm 2755 /usr/bin/y\n"
+    base: Mapping[str, Content] = {"bin": Entry(kind=Kind.LINK, content="usr/bin"), table: other, "usr/bin/z": b"z"}
+    one: Mapping[str, Content] = {table: other + b"root adm 2755 /bin/x\n"}
+    (said,) = refused(base, one, {"usr/bin/x": b"x"})
+    assert said == (
+        "a and b: /usr/bin/x is in b, and dpkg-statoverride of a gives it another owner or mode (root adm 2755 /bin/x)"
+    )
+    assert refused(base, one, {"usr/bin/x": b"x", **one}) == []
+    assert refused(base, one, {"usr/bin/y": b"y"}) == []  # which was built with the base's
+    assert refused({**base, "usr/bin/x": b"x"}, one, {"usr/bin/x": b"x"}) == []  # only written again
+    own = file_entry(b"x", mode=0o2755)
+    assert refused(base, {**one, "usr/bin/x": own}, {"usr/bin/x": own}) == []
+
+
 def test_files_of_a_number_that_another_part_gives_to_a_name() -> None:
     base, more = b"root:x:0:0::/:/bin/sh\n", b"root:x:0:0::/:/bin/sh\ncron:x:100:0::/:/bin/sh\n"
     theirs = file_entry(b"", uid=100)

@@ -21,7 +21,7 @@ from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.debian import breaches
 from hubstack.merge.entry import GONE, Entry, Index, Kind, hides, is_opaque, overlay
-from hubstack.merge.interest import TRIGGERS, Interest, diverted, interests
+from hubstack.merge.interest import TRIGGERS, Interest, diverted, interests, overridden
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.noise import is_noise
 from hubstack.merge.owner import strangers
@@ -334,6 +334,7 @@ def between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]
     indexes = _indexes(parts)
     return [
         *diverted(base, indexes),
+        *overridden(base, indexes),
         *python.clashes(base, indexes, merged),
         *python.stale(base, indexes),
         *r.clashes(base, indexes, merged),

@@ -1,26 +1,31 @@
 """Which parts' packages act on each other: triggers of one that watch paths that another has (deb-triggers(5)), hosts of
-plug-ins, and diversions of the other's paths (dpkg-divert(1)).
+plug-ins, what each has made of its own files alone (:mod:`hubstack.merge.aggregate`), and diversions and overrides of the
+other's paths (dpkg-divert(1), dpkg-statoverride(1)).
 
-A chain would have run the former as it installed the second of the two. Where they only make something that is made anew when
-it is missing, or nothing that stays in an image, nothing is lost; the rest is settled in the merged image
-(:mod:`hubstack.merge.settle`). What is diverted can only be built.
+A chain would have run the triggers as it installed the second of the two. Where they only make something that is made anew
+when it is missing, or nothing that stays in an image, nothing is lost; the rest is settled in the merged image
+(:mod:`hubstack.merge.settle`). What is diverted or overridden can only be built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import posixpath
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
-from typing import TYPE_CHECKING
+from itertools import pairwise, permutations
+from typing import TYPE_CHECKING, TypeAlias
 
+from hubstack.merge.aggregate import NAMES, aggregates
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Index, Kind
-from hubstack.merge.mergers.line import diversions
+from hubstack.merge.mergers.line import by_path, diversions
+from hubstack.merge.mergers.side import text
 
 if TYPE_CHECKING:
     from hubstack.model import Layer
 
 DIVERSIONS = "var/lib/dpkg/diversions"
+STATOVERRIDE = "var/lib/dpkg/statoverride"
 TRIGGERS = "var/lib/dpkg/triggers/File"
 HARMLESS = {
     "man-db": "an index that hygiene removes",
@@ -35,14 +40,17 @@ HARMLESS = {
     "procps": "sets the machine's kernel",
 }
 
+_Watch: TypeAlias = tuple[str, str, str]
+"""What triggers a package: a folder without its leading slash, or a name; the same as it is written; and the package."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interest:
-    """``host`` has something that has to be told of what ``guest`` has. ``trigger`` is the path to trigger, whole; where
-    there is none, ``command`` has to be run.
+    """``host`` has something that has to be told of what ``guest`` has. ``trigger`` is what to trigger, a whole path or a
+    name; where there is none, ``command`` has to be run.
     """
 
-    host: str
+    host: str  # empty: what they stand on, or several of them
     guest: str
     who: str  # the package, or what people call it
     path: str  # the first of the guest's files that it is about, without a leading slash
@@ -50,7 +58,8 @@ class Interest:
     command: str = ""
 
     def __str__(self) -> str:
-        return f"{self.who} of {self.host} has to be told of what {self.guest} has (/{self.path})"
+        whose = f" of {self.host}" if self.host else ""
+        return f"{self.who}{whose} has to be told of what {self.guest} has (/{self.path})"
 
 
 _POSTINST = """\
@@ -81,20 +90,24 @@ JOINT = (("usr/share/pam-configs", "PAM", "pam-auth-update --package"),)
 
 
 def interests(base: Index, parts: Mapping[str, Index]) -> Iterator[Interest]:
-    """One for each part and package of others whose trigger's path it has; for each plug-in and its hosts; and for what several
-    put into one list.
+    """One for each part and package of others whose trigger's path it has; for each part that has made an aggregate of its own
+    files alone; for each plug-in and its hosts; and for what several put into one list.
     """
     links = base.links
     old = _watched(base.contents.get(TRIGGERS, b""), links)
-    watchers: dict[tuple[str, str, str], list[str]] = {}
-    for host, index in parts.items():
-        for one in _watched(index.contents.get(TRIGGERS, b""), links):
+    said = {part: index.contents[TRIGGERS] for part, index in parts.items() if TRIGGERS in index.contents}
+    tables = {part: _watched(content, links) for part, content in said.items()}
+    watchers: dict[_Watch, list[str]] = {}
+    for host, table in tables.items():
+        for one in table:
             if one not in old and one[2] not in HARMLESS:
                 watchers.setdefault(one, []).append(host)
     for guest, index in parts.items():
         for (path, trigger, package), hosts in watchers.items():
             if hosts != [guest]:
                 yield from _told(hosts, guest, package, _first(index, path), trigger=trigger)
+    for watch in (*_kept(old, tables.values()), *_named(base, parts)):
+        yield from _aggregated(base, parts, watch)
     for at, plugins, thing, command in PLUGINS:
         yield from _plugged(parts, at, plugins, thing, command)
     for at, thing, command in JOINT:
@@ -119,6 +132,57 @@ def diverted(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
                     whose = f"{package} of {name}" if package != ":" else name
                     what = f"is in {other}, and diverted by {whose} ({path} to {place})"
                     yield Conflict(parts=(name, other), path=one, what=what, cause=Cause.INTEREST)
+
+
+def overridden(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
+    """The other's files to which dpkg would have given the owner and the mode that a part's table says."""
+    there = base.contents.get(STATOVERRIDE, b"")
+    before, *said = (by_path(3, one.contents.get(STATOVERRIDE, there)) for one in (base, *parts.values()))
+    tables = dict(zip(parts, said, strict=True))
+    for name, other in permutations(parts, 2):
+        for path, line in tables[name].items():
+            place = _resolve(path, base.links)
+            entry = parts[other].entries.get(place)
+            if line in {before.get(path), tables[other].get(path)} or place in parts[name].entries:
+                continue  # the other was built with it, or the part has a version of its own that is as it says
+            if entry is not None and entry != base.entries.get(place):
+                what = f"is in {other}, and dpkg-statoverride of {name} gives it another owner or mode ({line})"
+                yield Conflict(parts=(name, other), path=place, what=what, cause=Cause.INTEREST)
+
+
+def makes(interest: Interest, path: str, links: Mapping[str, str]) -> bool:
+    """Whether a path is made anew, of what all parts have, where the interest is settled."""
+    trigger = _resolve(interest.trigger, links)
+    return any(one.makes(trigger, path) for one in aggregates(interest.who, trigger))
+
+
+def _kept(old: Sequence[_Watch], tables: Collection[Sequence[_Watch]]) -> Iterator[_Watch]:
+    """What makes an aggregate in the base, and still does in all parts."""
+    return (one for one in old if aggregates(one[2], one[0]) and all(one in table for table in tables))
+
+
+def _named(base: Index, parts: Mapping[str, Index]) -> Iterator[_Watch]:
+    """What makes an aggregate when a name is triggered, and is in what is merged: also where only parts have it."""
+    for trigger in NAMES:
+        place = f"{posixpath.dirname(TRIGGERS)}/{trigger}"
+        before = _packages(base.contents.get(place, b""))
+        said = [_packages(index.contents[place]) for index in parts.values() if place in index.contents]
+        new = frozenset[str]().union(*said) - before
+        yield from ((trigger, trigger, package) for package in sorted(before.intersection(*said) | new))
+
+
+def _aggregated(base: Index, parts: Mapping[str, Index], watch: _Watch) -> Iterator[Interest]:
+    """Where several parts have something of it, and not all the same."""
+    path, trigger, who = watch
+    for aggregate in aggregates(who, path):
+        some = {part: index for part, index in parts.items() if aggregate.may_change(path, index)}
+        several = some if len(some) > 1 else {}
+        news = {part: found for part, index in several.items() if (found := aggregate.news(path, index, base))}
+        if all(one == other for one, other in pairwise(news.values())):
+            continue
+        for part, found in news.items():
+            first = min(found, key=lambda one: (aggregate.makes(path, one), one))
+            yield Interest(host="", guest=part, who=who, path=first, trigger=trigger)
 
 
 def _told(hosts: Sequence[str], guest: str, who: str, path: str | None, **how: str) -> Iterator[Interest]:
@@ -169,10 +233,14 @@ def _says(name: str, what: str, other: str, cause: Cause) -> Conflict:
     return Conflict(parts=(name, other), path="", what=f"{name} says that it {what}", cause=cause)
 
 
-def _watched(content: bytes, links: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """(path without its leading slash, as it is written, package) of each line."""
-    lines = (line.split() for line in content.decode("utf-8", "surrogateescape").splitlines())
+def _watched(content: bytes, links: Mapping[str, str]) -> list[_Watch]:
+    lines = (line.split() for line in text(content).splitlines())
     return [(_resolve(words[0], links), words[0], words[1].partition("/")[0]) for words in lines if len(words) > 1]
+
+
+def _packages(content: bytes) -> frozenset[str]:
+    """Whose a trigger with a name is."""
+    return frozenset(line.partition("/")[0] for line in text(content).split())
 
 
 def _first(index: Index, path: str) -> str | None:

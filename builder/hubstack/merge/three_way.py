@@ -2,19 +2,21 @@
 
 Each part was built on the base without knowing of the others. A path that one part changes is as that part has it. One that
 several change is the same in all of them, or has a merger of its own (a database of which each part wrote its lines), or
-is noise, or is a conflict: never a guess.
+is noise, or is made anew as the merge is settled, or is a conflict: never a guess.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from hubstack.merge.abridged import whole
 from hubstack.merge.alternative import Tree, is_group, link_of, links_of, relink, wanted_links
 from hubstack.merge.behind import behind
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, folders, hides
+from hubstack.merge.interest import Interest, interests, makes
 from hubstack.merge.mergers import EXTENDED_STATES, STATUS, Clash, Merger, Sides, find_merger, is_database
 from hubstack.merge.mergers.alternative import chosen_by_name, merge_alternatives, parse_group
 from hubstack.merge.mergers.dpkg import merge_extended_states
@@ -146,8 +148,17 @@ class _Merge:
             return
         elif len(wanted) == 1:
             self._restore(path, changed)
-        else:
+        elif not self._is_made_anew(path, wanted):
             self._refuse(path, changed, _difference(wanted))
+
+    def _is_made_anew(self, path: str, wanted: Set[Entry]) -> bool:
+        """Whichever stands is replaced once the merge is settled."""
+        plain = all(one.kind in {Kind.FILE, Kind.WHITEOUT} for one in wanted)
+        return plain and any(makes(one, path, self.base.links) for one in self._interests)
+
+    @cached_property
+    def _interests(self) -> Sequence[Interest]:
+        return [*interests(self.base, {part.name: part.index for part in self.parts})]
 
     def _folder(self, path: str, was: Entry | None, changed: Sequence[Part]) -> Entry:
         wanted = [part.index.entries[path] for part in changed]

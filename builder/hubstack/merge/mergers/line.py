@@ -18,11 +18,12 @@ def merge_lines(sides: Sides) -> bytes:
 
 def merge_paths(place: int) -> Callable[[Sides], bytes]:
     """Of lines that say something of the path which stands behind ``place`` words."""
+    return partial(_merge_keyed, partial(by_path, place))
 
-    def read(content: bytes) -> dict[str, str]:
-        return {line.split(None, place)[-1]: line for line in text(content).splitlines() if line.strip()}
 
-    return partial(_merge_keyed, read)
+def by_path(place: int, content: bytes) -> dict[str, str]:
+    """Path, which stands behind ``place`` words → its line."""
+    return {line.split(None, place)[-1]: line for line in text(content).splitlines() if line.strip()}
 
 
 def merge_triples(sides: Sides) -> bytes:

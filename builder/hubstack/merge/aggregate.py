@@ -1,0 +1,114 @@
+"""What a package makes of all files that stand in a folder, whoever has put them there: lists, caches, compiled tables.
+
+Each part of a merge has made it of its own files, so that no part's is right; the package's trigger makes it anew in the merged
+image (:mod:`hubstack.merge.settle`). Triggers are folders or names (deb-triggers(5)). Each of these was fired on Debian 13, and
+what it had written was looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hubstack.merge.entry import Entry, Index, Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate:
+    """``trigger`` is a name, or a pattern for a folder without its leading slash, which in ``files`` is ``{}``; ``below`` are
+    folders, each with a pattern for the rest of the path.
+    """
+
+    packages: tuple[str, ...]  # as each release calls it
+    trigger: str
+    files: tuple[str, ...] = ()
+    below: tuple[tuple[str, str], ...] = ()
+
+    def makes(self, trigger: str, path: str) -> bool:
+        return path in self._files(trigger) or any(
+            path.startswith(f"{folder}/") and re.fullmatch(names, path.removeprefix(f"{folder}/"))
+            for folder, names in self.below
+        )
+
+    def may_change(self, trigger: str, index: Index) -> bool:
+        """Whether it is worth looking through all that a part has."""
+        places = (trigger, *(folder for folder, _ in self.below))
+        return any(one in index.folders for one in places) or any(one in index.entries for one in self._files(trigger))
+
+    def news(self, trigger: str, index: Index, base: Index) -> Mapping[str, Entry]:
+        """What a part has changed of what the package makes, and of what it makes it of."""
+        found = {*self._files(trigger), *index.inside(trigger)}
+        found |= {path for folder, _ in self.below for path in index.inside(folder) if self.makes(trigger, path)}
+        said = {path: index.entries[path] for path in found if path in index.entries}
+        return {
+            path: entry
+            for path, entry in said.items()
+            if entry.kind is not Kind.DIRECTORY and entry != base.entries.get(path)
+        }
+
+    def _files(self, trigger: str) -> list[str]:
+        return [file.format(trigger) for file in self.files]
+
+
+_MIME = (
+    r"(XMLnamespaces|aliases|generic-icons|globs2?|icons|magic|mime\.cache|subclasses|treemagic|types|version)"
+    r"|(?!packages/)[^/]+/[^/]+\.xml"
+)
+_LIBRARIES = r"usr/lib/([^/]+/)?"
+_GLIB = ("libglib2.0-0t64", "libglib2.0-0")
+_GTK = ("libgtk-3-0t64", "libgtk-3-0", "libgtk2.0-0t64", "libgtk2.0-0")
+_TEX = ("tex-common",)
+_TEXMF = "var/lib/texmf"
+_LS_R = f"{_TEXMF}/ls-R"
+_LANGUAGES = tuple(f"{_TEXMF}/tex/generic/config/language.{end}" for end in ("dat", "dat.lua", "def"))
+_SGML = "var/lib/sgml-base/supercatalog"
+AGGREGATES = (
+    Aggregate(packages=("shared-mime-info",), trigger="usr/share/mime/packages", below=(("usr/share/mime", _MIME),)),
+    Aggregate(packages=_GLIB, trigger=r"usr/share/glib-2\.0/schemas", files=("{}/gschemas.compiled",)),
+    Aggregate(packages=_GLIB, trigger=f"{_LIBRARIES}gio/modules", files=("{}/giomodule.cache",)),
+    Aggregate(
+        packages=("libgdk-pixbuf-2.0-0",),
+        trigger=rf"{_LIBRARIES}gdk-pixbuf-2\.0/2\.10\.0/loaders",
+        files=("{}.cache",),
+    ),
+    Aggregate(packages=_GTK, trigger=rf"{_LIBRARIES}gtk-[23]\.0/[0-9.]+/immodules", files=("{}.cache",)),
+    Aggregate(packages=("libgtk-4-1",), trigger=rf"{_LIBRARIES}gtk-4\.0/[0-9.]+/[^/]+", files=("{}/giomodule.cache",)),
+    Aggregate(packages=("libvlc-bin",), trigger=f"{_LIBRARIES}vlc/plugins", files=("{}/plugins.dat",)),
+    Aggregate(packages=("desktop-file-utils",), trigger="usr/share/applications", files=("{}/mimeinfo.cache",)),
+    Aggregate(packages=("mailcap",), trigger="usr/(lib/mime/packages|share/applications)", files=("etc/mailcap",)),
+    Aggregate(packages=("sgml-base",), trigger="etc/sgml|usr/share/(sgml|xml)", files=(_SGML, f"{_SGML}.old")),
+    Aggregate(
+        packages=("ca-certificates",), trigger="update-ca-certificates", files=("etc/ssl/certs/ca-certificates.crt",)
+    ),
+    Aggregate(
+        packages=("ca-certificates-java",),
+        trigger="update-ca-certificates-java-fresh",
+        files=("etc/ssl/certs/java/cacerts",),
+    ),
+    Aggregate(packages=_TEX, trigger="usr/share/texmf", files=(_LS_R, f"{_LS_R}-TEXMFMAIN")),
+    Aggregate(packages=_TEX, trigger="usr/share/texlive/texmf-dist", files=(_LS_R, f"{_LS_R}-TEXLIVEDIST")),
+    Aggregate(
+        packages=_TEX,
+        trigger="texmf-map",
+        files=(_LS_R, *(f"{_TEXMF}/updmap.cfg-{whose}" for whose in ("DEBIAN", "TEXLIVEDIST"))),
+        below=((f"{_TEXMF}/fonts/map", ".*"),),
+    ),
+    Aggregate(packages=_TEX, trigger="texmf-hyphen", files=(_LS_R, *_LANGUAGES)),
+    Aggregate(
+        packages=_TEX,
+        trigger="texmf-format",
+        files=(_LS_R, *(f"{_TEXMF}/fmtutil.cnf-{whose}" for whose in ("DEBIAN", "TEXLIVEDIST"))),
+        below=((f"{_TEXMF}/web2c", ".*"),),
+    ),
+)
+NAMES = tuple(one.trigger for one in AGGREGATES if "/" not in one.trigger)
+
+
+@lru_cache(maxsize=1024)
+def aggregates(package: str, trigger: str) -> tuple[Aggregate, ...]:
+    """What a package makes when a trigger of it is fired, which is a name, or a folder without its leading slash."""
+    name = package.partition(":")[0]  # without its architecture
+    known = [one for one in AGGREGATES if name in one.packages]  # so that few patterns are ever read
+    return tuple(one for one in known if re.fullmatch(one.trigger, trigger))
