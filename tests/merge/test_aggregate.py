@@ -57,7 +57,6 @@ KNOWN = [  # a line of dpkg's list of triggers, or a name and who is told; a fil
         "usr/share/applications/x.desktop",
         "usr/share/applications/mimeinfo.cache",
     ),
-    ("/usr/lib/mime/packages mailcap/noawait", "usr/lib/mime/packages/x", "etc/mailcap"),
     ("/usr/share/xml sgml-base", "usr/share/xml/x.cat", "var/lib/sgml-base/supercatalog"),
     ("/usr/share/texmf tex-common/noawait", "usr/share/texmf/x.sty", "var/lib/texmf/ls-R-TEXMFMAIN"),
     (
@@ -68,8 +67,11 @@ KNOWN = [  # a line of dpkg's list of triggers, or a name and who is told; a fil
     ("texmf-map tex-common/noawait", "etc/texmf/updmap.d/x", "var/lib/texmf/fonts/map/pdftex/updmap/pdftex.map"),
     ("texmf-hyphen tex-common/noawait", "etc/texmf/hyphen.d/x", "var/lib/texmf/tex/generic/config/language.dat"),
     ("texmf-format tex-common/noawait", "etc/texmf/fmt.d/x", "var/lib/texmf/web2c/pdftex/pdflatex.fmt"),
-    ("update-ca-certificates ca-certificates", "usr/local/x.crt", "etc/ssl/certs/ca-certificates.crt"),
-    ("update-ca-certificates-java-fresh ca-certificates-java", "usr/local/x.crt", "etc/ssl/certs/java/cacerts"),
+    (
+        "update-ca-certificates ca-certificates",
+        "usr/local/share/ca-certificates/x.crt",
+        "etc/ssl/certs/ca-certificates.crt",
+    ),
 ]
 MIME, WATCHED, MADE = KNOWN[0]
 
@@ -144,6 +146,13 @@ def test_a_trigger_that_makes_something_else_settles_nothing() -> None:
 def test_what_no_package_makes_of_the_folder_is_a_conflict_as_ever(path: str) -> None:
     found = merged(told(MIME), {**part("a"), path: b"a"}, {**part("b"), path: b"b"})
     assert conflicts(found) == [f"a and b: /{path} has different contents"]
+
+
+def test_what_somebody_has_written_into_by_hand_is_a_conflict_as_ever() -> None:
+    line, watched, bundle = KNOWN[-1]
+    found = merged(told(line), part("a", watched, bundle), {bundle: b"and mine"})
+    assert conflicts(found) == [f"a and b: /{bundle} has different contents"]
+    assert found.interests == ()
 
 
 def test_a_part_that_has_files_without_having_had_them_told_of() -> None:

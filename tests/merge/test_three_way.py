@@ -80,8 +80,11 @@ def test_folders_are_merged_by_attribute() -> None:
     ]
 
 
-def test_noise_is_nobodys_business() -> None:
-    found = merged({}, {"var/log/dpkg.log": b"1"}, {"var/log/dpkg.log": b"2"})
+@pytest.mark.parametrize(
+    "path", ["var/log/dpkg.log", "var/lib/texmf/web2c/pdftex/pdftex.log", "var/lib/sgml-base/supercatalog.old"]
+)
+def test_noise_is_nobodys_business(path: str) -> None:
+    found = merged({}, {path: b"1"}, {path: b"2"})
     assert (said(found), dict(found.written)) == ([], {})
 
 

@@ -1,8 +1,8 @@
 """What a package makes of all files that stand in a folder, whoever has put them there: lists, caches, compiled tables.
 
 Each part of a merge has made it of its own files, so that no part's is right; the package's trigger makes it anew in the merged
-image (:mod:`hubstack.merge.settle`). Triggers are folders or names (deb-triggers(5)). Each of these was fired on Debian 13, and
-what it had written was looked at.
+image (:mod:`hubstack.merge.settle`). Triggers are folders or names (deb-triggers(5)). Each of these was fired on Debian 13, with
+what it makes spoilt before. Not here is what people write into as well, and would lose: /etc/mailcap, Java's key store.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from hubstack.merge.entry import Entry, Index, Kind
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate:
     """``trigger`` is a name, or a pattern for a folder without its leading slash, which in ``files`` is ``{}``; ``below`` are
-    folders, each with a pattern for the rest of the path.
+    folders, each with a pattern for the rest of the path. Where there is a ``source``, a part that has nothing in this folder
+    may have made its version by hand.
     """
 
     packages: tuple[str, ...]  # as each release calls it
     trigger: str
     files: tuple[str, ...] = ()
     below: tuple[tuple[str, str], ...] = ()
+    source: str = ""
 
     def makes(self, trigger: str, path: str) -> bool:
         return path in self._files(trigger) or any(
@@ -48,6 +50,10 @@ class Aggregate:
             if entry.kind is not Kind.DIRECTORY and entry != base.entries.get(path)
         }
 
+    def is_made(self, index: Index) -> bool:
+        """Whether what a part has changed is what the package has made, as far as can be told."""
+        return not self.source or any(index.inside(self.source))
+
     def _files(self, trigger: str) -> list[str]:
         return [file.format(trigger) for file in self.files]
 
@@ -63,7 +69,6 @@ _TEX = ("tex-common",)
 _TEXMF = "var/lib/texmf"
 _LS_R = f"{_TEXMF}/ls-R"
 _LANGUAGES = tuple(f"{_TEXMF}/tex/generic/config/language.{end}" for end in ("dat", "dat.lua", "def"))
-_SGML = "var/lib/sgml-base/supercatalog"
 AGGREGATES = (
     Aggregate(packages=("shared-mime-info",), trigger="usr/share/mime/packages", below=(("usr/share/mime", _MIME),)),
     Aggregate(packages=_GLIB, trigger=r"usr/share/glib-2\.0/schemas", files=("{}/gschemas.compiled",)),
@@ -77,15 +82,14 @@ AGGREGATES = (
     Aggregate(packages=("libgtk-4-1",), trigger=rf"{_LIBRARIES}gtk-4\.0/[0-9.]+/[^/]+", files=("{}/giomodule.cache",)),
     Aggregate(packages=("libvlc-bin",), trigger=f"{_LIBRARIES}vlc/plugins", files=("{}/plugins.dat",)),
     Aggregate(packages=("desktop-file-utils",), trigger="usr/share/applications", files=("{}/mimeinfo.cache",)),
-    Aggregate(packages=("mailcap",), trigger="usr/(lib/mime/packages|share/applications)", files=("etc/mailcap",)),
-    Aggregate(packages=("sgml-base",), trigger="etc/sgml|usr/share/(sgml|xml)", files=(_SGML, f"{_SGML}.old")),
     Aggregate(
-        packages=("ca-certificates",), trigger="update-ca-certificates", files=("etc/ssl/certs/ca-certificates.crt",)
+        packages=("sgml-base",), trigger="etc/sgml|usr/share/(sgml|xml)", files=("var/lib/sgml-base/supercatalog",)
     ),
     Aggregate(
-        packages=("ca-certificates-java",),
-        trigger="update-ca-certificates-java-fresh",
-        files=("etc/ssl/certs/java/cacerts",),
+        packages=("ca-certificates",),
+        trigger="update-ca-certificates",
+        files=("etc/ssl/certs/ca-certificates.crt",),
+        source="usr/local/share/ca-certificates",
     ),
     Aggregate(packages=_TEX, trigger="usr/share/texmf", files=(_LS_R, f"{_LS_R}-TEXMFMAIN")),
     Aggregate(packages=_TEX, trigger="usr/share/texlive/texmf-dist", files=(_LS_R, f"{_LS_R}-TEXLIVEDIST")),
@@ -100,7 +104,7 @@ AGGREGATES = (
         packages=_TEX,
         trigger="texmf-format",
         files=(_LS_R, *(f"{_TEXMF}/fmtutil.cnf-{whose}" for whose in ("DEBIAN", "TEXLIVEDIST"))),
-        below=((f"{_TEXMF}/web2c", ".*"),),
+        below=((f"{_TEXMF}/web2c", r".+\.(base|fmt|mem)"),),
     ),
 )
 NAMES = tuple(one.trigger for one in AGGREGATES if "/" not in one.trigger)

@@ -178,7 +178,8 @@ def _aggregated(base: Index, parts: Mapping[str, Index], watch: _Watch) -> Itera
         some = {part: index for part, index in parts.items() if aggregate.may_change(path, index)}
         several = some if len(some) > 1 else {}
         news = {part: found for part, index in several.items() if (found := aggregate.news(path, index, base))}
-        if all(one == other for one, other in pairwise(news.values())):
+        alike = all(one == other for one, other in pairwise(news.values()))
+        if alike or not all(aggregate.is_made(parts[part]) for part in news):
             continue
         for part, found in news.items():
             first = min(found, key=lambda one: (aggregate.makes(path, one), one))

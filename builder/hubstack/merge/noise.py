@@ -23,6 +23,8 @@ NOISE = {
     r"var/lib/dpkg/(lock|lock-frontend|triggers/Lock|triggers/Unincorp)": "nothing is waiting in an image",
     r"etc/(passwd|group|shadow|gshadow|subuid|subgid)-": "copies of the file before",
     r"usr/share/info/dir\.old": "a copy of the file before",
+    r"var/lib/sgml-base/supercatalog\.old": "a copy of the file before",
+    r"var/lib/texmf/web2c/.*\.log": "what happened while TeX's formats and maps were made",
     r"etc/\.pwd\.lock": "empty",
     r".*\.dist-info/INSTALLER": "who has installed a distribution: pip only shows it",
     r"(.*/)?node_modules/\.package-lock\.json": "npm looks into the folders where its copy of the tree lacks one",
