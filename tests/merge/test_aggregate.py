@@ -136,6 +136,12 @@ def test_every_aggregate_is_tried() -> None:
         assert any(one.makes(line.split()[0].lstrip("/"), made) for line, _, made in KNOWN), one
 
 
+def test_another_packages_trigger_at_the_folder_settles_nothing() -> None:
+    found = merged(told("/usr/share/mime/packages somebody"), part("a"), part("b"))
+    assert conflicts(found) == [f"a and b: /{MADE} has different contents"]
+    assert found.interests == ()
+
+
 def test_a_trigger_that_makes_something_else_settles_nothing() -> None:
     compiled = "usr/share/glib-2.0/schemas/gschemas.compiled"
     found = merged(told(MIME), {**part("a"), compiled: b"a"}, {**part("b"), compiled: b"b"})
@@ -169,8 +175,9 @@ def test_a_part_that_has_files_without_having_had_them_told_of() -> None:
         (part("a"), {"opt/b": b""}),
         (part("a"), {MADE: b"old", "usr/share/mime/packages/old.xml": b""}),
         (part("a"), part("a")),
+        (part("a"), {"usr/share/mime/packages/b": Entry(kind=Kind.DIRECTORY, mode=0o755)}),
     ],
-    ids=["the other has none", "the other says what was there", "both the same"],
+    ids=["the other has none", "the other says what was there", "both the same", "the other has a folder"],
 )
 def test_what_nobody_has_to_be_told_of(a: Files, b: Files) -> None:
     base = {**told(MIME), MADE: b"old", "usr/share/mime/packages/old.xml": b""}
