@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hubstack.merge.assembly import Assembled, Built, Workshop
 from hubstack.merge.config import merge_configs
-from hubstack.merge.conflict import Conflict, MergeConflict
+from hubstack.merge.conflict import Cause, Conflict, MergeConflict
 from hubstack.merge.debian import breaches, compare_versions
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, overlay
 from hubstack.merge.filesystem import write_layer
@@ -703,3 +703,11 @@ def test_what_was_settled_in_two_merges_is_no_matter_of_choice() -> None:
     standing = {marks[n]: replace(one, parents=tuple(marks[p] for p in parents[n])) for n, one in built.items()}
     (conflict,) = Workshop(built=standing).assemble([marks["c"], marks["e"]]).conflicts
     assert "resolve" not in conflict.remedy
+
+
+@pytest.mark.parametrize(("path", "decided"), [("etc/xml/catalog", False), ("etc/mailcap", False), ("etc/motd", True)])
+def test_of_what_is_gathered_from_many_no_parts_version_would_do(path: str, *, decided: bool) -> None:
+    base = Index(entries={path: file_entry(b"1")})
+    parts = [Part(name=name, index=Index(entries={path: file_entry(name.encode())})) for name in ("a", "b")]
+    (conflict,) = merge(base, parts).conflicts
+    assert ("resolve" in conflict.remedy) == (conflict.cause is Cause.PATH) == decided

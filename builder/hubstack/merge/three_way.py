@@ -252,10 +252,10 @@ class _Merge:
 
     def _clash(self, path: str, changed: Sequence[Part], clash: Clash) -> None:
         parts = [changed[number] for number in clash.versions] if clash.versions else changed
-        cause = Cause.DATABASE if clash.cause is Cause.PATH and is_database(path) else clash.cause
-        self._refuse(path, parts, clash.sentence([part.name for part in parts]), cause)
+        self._refuse(path, parts, clash.sentence([part.name for part in parts]), clash.cause)
 
     def _refuse(self, path: str, parts: Sequence[Part], what: str, cause: Cause = Cause.PATH) -> None:
+        cause = Cause.DATABASE if cause is Cause.PATH and is_database(path) else cause
         owners = (
             dict.fromkeys(filter(None, (behind(path, part.index) for part in parts))) if cause is Cause.PATH else {}
         )
