@@ -86,7 +86,7 @@ class Builder:
         fingerprint = self.inputs.fingerprint(step.node.id)
         turn = self._turns.setdefault(fingerprint, threading.Lock())
         with turn:  # nodes that differ in a value which nothing reads have one image
-            layout, note = self.store.layout(fingerprint), ""
+            layout, note = self._stored(fingerprint), ""
             if step.action is Action.TEST and (layout is None or layout.manifest.digest != step.digest):
                 result, (digest, size) = Result.TESTED, self._test_there(step, started)
             else:
@@ -97,6 +97,14 @@ class Builder:
         self._digests[step.node.id] = digest
         seconds = time.monotonic() - started
         return Outcome(node=step.node.id, result=result, digest=digest, seconds=seconds, size_bytes=size, note=note)
+
+    def _stored(self, fingerprint: Fingerprint) -> Layout | None:
+        """What this machine has of a node, if it stands on what its parents are in this run: others may have pushed these."""
+        layout = self.store.layout(fingerprint)
+        if layout is None or self.shelf.stands_on(fingerprint, layout.manifest.digest, self._known()):
+            return layout
+        self.store.discard(fingerprint)
+        return None
 
     def _check_platform(self, node: Node) -> None:
         """A project of several platforms has each built and tested where it is at home; of one, emulation may do."""

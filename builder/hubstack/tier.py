@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cache
 
 from hubstack.certificate.pair import merges_below
-from hubstack.errors import RegistryError
+from hubstack.errors import RegistryDenied, RegistryError, RegistryUnreachable
 from hubstack.merge.join import assemble
 from hubstack.merge.shelf import Shelf
 from hubstack.model import Image, Method, Node
@@ -42,12 +42,12 @@ def judge(
     recorded: Callable[[Iterable[Fingerprint]], Mapping[Fingerprint, Record]],
     shelf: Shelf | None,
 ) -> dict[str, Judgement]:
-    """By STACK/VARIANT. What is merged already is remembered; what isn't is worked out from the indexes that there are.
+    """By STACK/VARIANT, on whichever platform it is most work. What is merged already is remembered; what isn't is worked out
+    from the indexes that there are.
 
     ``shelf`` is None where no registry is asked.
     """
-    nodes = {image.variant.id: inputs.graph.nodes[image.node] for image in plan.images}
-    merges = [inputs.fingerprint(one.id) for node in nodes.values() for one in merges_below(inputs.graph, node.id)]
+    merges = [inputs.fingerprint(one.id) for image in plan.images for one in merges_below(inputs.graph, image.node)]
     records = recorded(dict.fromkeys(merges)) if merges else {}
 
     @cache
@@ -55,7 +55,10 @@ def judge(
         record = records.get(inputs.fingerprint(node))
         return _settled(record.settled) if record is not None else [*_foretold(inputs, plan, shelf, node)]
 
-    return {image.variant.id: _judgement(inputs, image, of_merge) for image in plan.images}
+    said: dict[str, list[Judgement]] = {}
+    for image in plan.images:
+        said.setdefault(image.variant.id, []).append(_judgement(inputs, image, of_merge))
+    return {variant: _worst(of_platforms) for variant, of_platforms in said.items()}
 
 
 def _judgement(inputs: Inputs, image: Image, of_merge: Callable[[str], Sequence[Judgement]]) -> Judgement:
@@ -100,6 +103,9 @@ def _worked_out(inputs: Inputs, plan: Plan, shelf: Shelf, node: Node) -> Iterato
     tops = [inputs.fingerprint(parent) for parent in node.parents]
     try:
         found, _ = assemble(shelf.as_it_is, tops, node.resolve, digests)
+    except (RegistryDenied, RegistryUnreachable) as fault:
+        yield Judgement(tier=Tier.UNKNOWN, why=f"the registry doesn't say ({fault.message})")
+        return
     except RegistryError:
         yield Judgement(tier=Tier.UNKNOWN, why="it shows in the run, which makes an index that is missing")
         return

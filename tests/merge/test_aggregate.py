@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hubstack.merge.aggregate import AGGREGATES
 from hubstack.merge.assembly import Assembled, Built, Workshop
-from hubstack.merge.entry import Entry, Index, Kind, file_entry
+from hubstack.merge.entry import GONE, Entry, Index, Kind, file_entry
 from hubstack.merge.interest import TRIGGERS
 from hubstack.merge.rebase import rebase
 from hubstack.merge.settle import settle_script
@@ -16,7 +17,7 @@ from hubstack.oci import Descriptor, digest_of
 from hubstack.reference import Fingerprint
 
 Files = Mapping[str, bytes | Entry]
-BASE, A, B = (Fingerprint(hashlib.sha256(name.encode()).hexdigest()) for name in ("base", "a", "b"))
+BASE, LOW, A, B = (Fingerprint(hashlib.sha256(name.encode()).hexdigest()) for name in ("base", "low", "a", "b"))
 NAMED = "var/lib/dpkg/triggers"
 MULTIARCH = "usr/lib/x86_64-linux-gnu"
 KNOWN = [  # a line of dpkg's list of triggers, or a name and who is told; a file that is watched; what is made of it
@@ -188,10 +189,29 @@ def test_what_nobody_has_to_be_told_of(a: Files, b: Files) -> None:
 
 @pytest.mark.parametrize(("line", "watched", "made"), [KNOWN[0], KNOWN[-1]])
 def test_where_one_has_removed_the_package_nobody_makes_it_anew(line: str, watched: str, made: str) -> None:
-    removed = dict.fromkeys(told(line), b"")
-    found = merged(told(line), {**part("a", watched, made), **removed}, part("b", watched, made))
-    assert conflicts(found) == [f"a and b: /{made} has different contents"]
-    assert found.interests == ()
+    for empty in (b"", GONE):  # dpkg unlinks a list that has got empty
+        removed: Files = dict.fromkeys(told(line), empty)
+        found = merged(told(line), {**part("a", watched, made), **removed}, part("b", watched, made))
+        assert conflicts(found) == [f"a and b: /{made} has different contents"]
+        assert found.interests == ()
+
+
+def test_what_is_made_anew_is_not_written_before_and_so_read_from_no_blob() -> None:
+    """Of the layers in stacking order the topmost is not the part that is put topmost."""
+    sizes = {BASE: 1000, LOW: 5, A: 300, B: 200}
+    built = {
+        BASE: node("base", told(MIME)),
+        LOW: node("low", {"usr/low": b""}, BASE),
+        A: node("a", part("a"), LOW),
+        B: node("b", part("b"), BASE),
+    }
+    for number, one in built.items():
+        contents = {path: content for path, content in one.index.contents.items() if path != MADE}
+        layers = (replace(one.layers[0], size=sizes[number]),)
+        built[number] = replace(one, layers=layers, index=Index(entries=one.index.entries, contents=contents))
+    found = Workshop(built=built).assemble([A, B])
+    assert (conflicts(found), found.written, found.lost) == ([], {}, {})
+    assert len(found.interests) == 2
 
 
 def test_a_persons_word_is_not_asked_for_and_changes_nothing() -> None:

@@ -63,6 +63,9 @@ def test_two_names_to_which_the_base_gives_one_number_are_its_own_affair() -> No
     base = b"root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\n"
     a, b = base + b"cron:x:100:100::/:/bin/sh\n", base + b"sshd:x:101:101::/:/bin/sh\n"
     assert merger("etc/passwd")(sides(base, a, b)) == a + b"sshd:x:101:101::/:/bin/sh\n"
+    assert b"toor:x:0:0::/root:/bin/zsh" in merger("etc/passwd")(
+        sides(base, a, base.replace(b"toor:x:0:0::/root:/bin/sh", b"toor:x:0:0::/root:/bin/zsh"))
+    )
     with pytest.raises(Clash, match="the user id 0 to two names"):
         merger("etc/passwd")(sides(base, a, base + b"boss:x:0:0::/:/bin/sh\n"))
 

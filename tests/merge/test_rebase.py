@@ -116,6 +116,11 @@ def test_a_library_that_ldconfig_does_not_know() -> None:
     assert "there is no liby.so.2 any more" in refused(old, {path: old[path] for path in old if "liby" not in path})
 
 
+def test_a_library_that_a_wheel_brings_is_its_own() -> None:
+    folder = "opt/python/lib/python3.13/site-packages/numpy.libs"
+    assert refused({f"{folder}/libopenblas-0cf9.so": b"1"}, {f"{folder}/libopenblas-ff65.so": b"2"}) == ""
+
+
 def test_what_a_link_of_the_layer_leads_to() -> None:
     old: dict[str, Content] = {"opt": FOLDER, "usr/opt": link("../opt"), "opt/py-3.12.3/bin/python": b"3"}
     newer: dict[str, Content] = {"opt": FOLDER, "usr/opt": link("../opt"), "opt/py-3.12.4/bin/python": b"4"}

@@ -339,6 +339,7 @@ def test_an_override_of_what_another_part_has() -> None:
     assert refused(base, one, {"usr/bin/y": b"y"}) == []  # which was built with the base's
     assert refused(base, {"opt/a": b""}, {table: b"", "usr/bin/y": b"y"}) == []  # which has taken the base's out
     assert refused({**base, "usr/bin/x": b"x"}, one, {"usr/bin/x": b"x"}) == []  # only written again
+    assert refused({**base, "usr/bin/x": b"x"}, one, {"usr/bin/x": GONE}) == []
     own = file_entry(b"x", mode=0o2755)
     assert refused(base, {**one, "usr/bin/x": own}, {"usr/bin/x": own}) == []
 

@@ -31,9 +31,12 @@ from hubstack.store import Store
 from hubstack.tier import Judgement, Tier, judge
 
 from tests.fakes.engine import Call
-from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry import FakeRegistry, problem
 from tests.family import MERGED, Family
 from tests.site import Site
+
+APART = replace(MERGED, stacks={"lab": "lab", "r": "r"})
+DUO = replace(MERGED, stacks={"duo": "lab.r"})
 
 
 @pytest.fixture
@@ -110,6 +113,40 @@ def test_what_another_run_pushes_meanwhile_is_not_mistaken_for_what_was_built_he
     mine = site.run(MERGED.inputs(), plan=plan, push=False)
     assert {one.result for one in mine.values()} == {"built"}
     assert not {one.digest for one in mine.values()} & {one.digest for one in theirs.values()}
+
+
+def test_what_was_built_here_on_another_image_than_the_one_that_is_pushed_is_built_again(
+    site: Site, tmp_path: Path, fake: FakeRegistry
+) -> None:
+    """Else a merge would have one run's base and what was built on another's."""
+    mine = site.run(APART.inputs(), push=False)
+    theirs = Site.at(tmp_path / "other", fake, salt="other").run(replace(MERGED, stacks={"b": "debian"}).inputs())
+    pushed = site.run(DUO.inputs())
+    assert pushed["debian"].digest == theirs["debian"].digest != mine["debian"].digest
+    assert {pushed[one].result for one in ("lab", "r", "lab.r")} == {"built"}
+    below = [layers(site, pushed["debian"]), *(layers(site, pushed[one])[:1] for one in ("lab", "r", "lab.r"))]
+    assert below == [below[0]] * 4
+
+
+def layers(site: Site, outcome: Outcome) -> list[Digest]:
+    registry = site.connect()
+    assert outcome.digest is not None
+    manifest = registry.manifest(site.names.build.with_digest(outcome.digest))
+    registry.close()
+    assert manifest is not None
+    return [layer.digest for layer in manifest.layers]
+
+
+def test_nothing_is_merged_of_what_stands_on_different_images_of_one_node(site: Site) -> None:
+    site.run(APART.inputs())
+    inputs = DUO.inputs()
+    shelf = site.invocation(inputs.project).shelf(inputs, site.connect(), push=False)
+    debian, lab, r = (inputs.fingerprint(name) for name in ("debian", "lab", "r"))
+    built = shelf.take([lab, r], {})
+    shelf.put(lab, replace(built[lab], below=(Digest("sha256:" + "0" * 64),)))
+    with pytest.raises(RegistryError, match="was built on other images than those"):
+        shelf.take([lab, r], {debian: built[debian].digest})
+    site.close()
 
 
 def test_a_refreshed_base_moves_what_stands_on_it(site: Site) -> None:
@@ -308,9 +345,6 @@ def _watch(shelf: Shelf, inputs: Inputs) -> None:
 
 # --- what a plan says of it --------------------------------------------------------------------------------------------------
 
-APART = replace(MERGED, stacks={"lab": "lab", "r": "r"})
-DUO = replace(MERGED, stacks={"duo": "lab.r"})
-
 
 def foretold(site: Site, family: Family = DUO) -> dict[str, Judgement]:
     inputs = family.inputs()
@@ -381,6 +415,32 @@ def test_a_plan_says_what_it_can_not_know(site: Site, elsewhere: Site, fake: Fak
     layers = len(fake.asked("GET", "/blobs/"))
     assert foretold(elsewhere)["duo/default"].tier is Tier.UNKNOWN
     assert len(fake.asked("GET", "/blobs/")) - layers <= 2  # the indexes that there are
+
+
+def test_a_plan_says_why_the_registry_does_not_say(site: Site, elsewhere: Site, fake: FakeRegistry) -> None:
+    site.run(APART.inputs())
+    fake.fault("GET", "/manifests/index-", problem(403, "DENIED", "nobody may"), times=9)
+    found = foretold(elsewhere)["duo/default"]
+    assert (found.tier, "the registry doesn't say" in found.why, "nobody may" in found.why) == (
+        Tier.UNKNOWN,
+        True,
+        True,
+    )
+
+
+def test_a_plan_judges_the_platform_that_is_most_work(site: Site) -> None:
+    site.run(APART.inputs())
+    lay(site, r={"opt/a": b"r"}, lab={"opt/a": b"lab"})
+    inputs, registry = DUO.inputs(), site.connect()
+    known = Remote(registry=registry, names=site.names)
+    plan = inputs.plan(known)
+    (image,) = plan.images
+    other = replace(image, platform="linux/arm64", node="lab")
+    shelf = site.invocation(inputs.project).shelf(inputs, registry, push=False)
+    for images in ((image, other), (other, image)):
+        found = judge(inputs, replace(plan, images=images), known.recorded, shelf)
+        assert found["duo/default"].tier is Tier.BUILD
+    site.close()
 
 
 def test_a_plan_reads_no_index_for_what_is_merged(site: Site, elsewhere: Site, fake: FakeRegistry) -> None:

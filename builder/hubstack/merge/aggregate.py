@@ -8,11 +8,12 @@ what it makes spoilt before. Not here is what people write into as well, and wou
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import lru_cache
 
-from hubstack.merge.entry import Entry, Index, Kind
+from hubstack.merge.entry import Index
+from hubstack.merge.stacked import among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +40,11 @@ class Aggregate:
         places = (trigger, *(folder for folder, _ in self.below))
         return any(one in index.folders for one in places) or any(one in index.entries for one in self._files(trigger))
 
-    def news(self, trigger: str, index: Index, base: Index) -> Mapping[str, Entry]:
-        """What a part has changed of what the package makes, and of what it makes it of."""
-        found = {*self._files(trigger), *index.inside(trigger)}
-        found |= {path for folder, _ in self.below for path in index.inside(folder) if self.makes(trigger, path)}
-        said = {path: index.entries[path] for path in found if path in index.entries}
-        return {
-            path: entry
-            for path, entry in said.items()
-            if entry.kind is not Kind.DIRECTORY and entry != base.entries.get(path)
-        }
+    def places(self, trigger: str, index: Index) -> tuple[Set[str], Set[str]]:
+        """The paths of which a part says something: of what the package makes it, and what it makes."""
+        below = {path for folder, _ in self.below for path in index.inside(folder)}
+        made = {path for path in below if self.makes(trigger, path)} | among(index.entries, {*self._files(trigger)})
+        return {*index.inside(trigger)} - made, made
 
     def is_made(self, index: Index) -> bool:
         """Whether what a part has changed is what the package has made, as far as can be told."""

@@ -70,12 +70,15 @@ class Assembled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
-    """A node, or several merged: the whole tree. ``shared`` are the paths that stacking alone may get wrong."""
+    """A node, or several merged: the whole tree. ``shared`` are the paths that stacking alone may get wrong; those ``anew``
+    are right once the merge is settled.
+    """
 
     nodes: frozenset[Fingerprint]
     tree: Index
     config: Mapping[str, Any]
     shared: frozenset[str] = frozenset()
+    anew: frozenset[str] = frozenset()
     conflicts: tuple[Conflict, ...] = ()
     interests: tuple[Interest, ...] = ()
     parts: dict[Set[Fingerprint], Part] = field(default_factory=dict)  # by what is below them
@@ -226,6 +229,7 @@ class Workshop:
             tree=overlay(base.tree, merged.index),
             config=config,
             shared=frozenset(merged.shared).union(merged.written, *(state.shared for state in states)),
+            anew=frozenset(merged.anew).union(*(state.anew for state in states)),
             conflicts=(*chain(*(state.conflicts for state in states)), *found),
             interests=(*chain(*(state.interests for state in states)), *interests),
         )
@@ -282,7 +286,7 @@ class Workshop:
         tops = dict[str, Entry]()
         for layer in (self.built[node].index.entries for node in reversed(order)):
             tops |= {path: layer[path] for path in among(layer, state.shared - tops.keys())}
-        for path in sorted(state.shared):
+        for path in sorted(state.shared - state.anew):
             top, wanted = tops.get(path, GONE), state.tree.entries.get(path, GONE)
             if wanted == top or plain(wanted) == plain(top):
                 continue

@@ -10,14 +10,14 @@ when it is missing, or nothing that stays in an image, nothing is lost; the rest
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import pairwise, permutations
+from itertools import chain, pairwise, permutations
 from typing import TYPE_CHECKING, TypeAlias
 
 from hubstack.merge.aggregate import NAMES, aggregates
 from hubstack.merge.conflict import Cause, Conflict
-from hubstack.merge.entry import Index, Kind
+from hubstack.merge.entry import GONE, Entry, Index, Kind
 from hubstack.merge.mergers.line import by_path, diversions
 from hubstack.merge.mergers.side import text
 
@@ -95,7 +95,7 @@ def interests(base: Index, parts: Mapping[str, Index]) -> Iterator[Interest]:
     """
     links = base.links
     old = _watched(base.contents.get(TRIGGERS, b""), links)
-    said = {part: index.contents[TRIGGERS] for part, index in parts.items() if TRIGGERS in index.contents}
+    said = {part: index.contents.get(TRIGGERS, b"") for part, index in parts.items() if TRIGGERS in index.entries}
     tables = {part: _watched(content, links) for part, content in said.items()}
     watchers: dict[_Watch, list[str]] = {}
     for host, table in tables.items():
@@ -145,7 +145,7 @@ def overridden(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
             entry = parts[other].entries.get(place)
             if line in {before.get(path), tables[other].get(path)} or place in parts[name].entries:
                 continue  # the other was built with it, or the part has a version of its own that is as it says
-            if entry is not None and entry != base.entries.get(place):
+            if entry not in {None, GONE, base.entries.get(place)}:
                 what = f"is in {other}, and dpkg-statoverride of {name} gives it another owner or mode ({line})"
                 yield Conflict(parts=(name, other), path=place, what=what, cause=Cause.INTEREST)
 
@@ -166,7 +166,7 @@ def _named(base: Index, parts: Mapping[str, Index]) -> Iterator[_Watch]:
     for trigger in NAMES:
         place = f"{posixpath.dirname(TRIGGERS)}/{trigger}"
         before = _packages(base.contents.get(place, b""))
-        said = [_packages(index.contents[place]) for index in parts.values() if place in index.contents]
+        said = [_packages(index.contents.get(place, b"")) for index in parts.values() if place in index.entries]
         new = frozenset[str]().union(*said) - before
         yield from ((trigger, trigger, package) for package in sorted(before.intersection(*said) | new))
 
@@ -176,14 +176,33 @@ def _aggregated(base: Index, parts: Mapping[str, Index], watch: _Watch) -> Itera
     path, trigger, who = watch
     for aggregate in aggregates(who, path):
         some = {part: index for part, index in parts.items() if aggregate.may_change(path, index)}
-        several = some if len(some) > 1 else {}
-        news = {part: found for part, index in several.items() if (found := aggregate.news(path, index, base))}
-        alike = all(one == other for one, other in pairwise(news.values()))
-        if alike or not all(aggregate.is_made(parts[part]) for part in news):
+        places = {part: aggregate.places(path, index) for part, index in some.items()} if len(some) > 1 else {}
+        news = {part: new for part, some in places.items() if (new := _new(parts[part], base, *some)) is not None}
+        paths = {part: frozenset[str]().union(*places[part]) for part in news}
+        if not _unlike(base, [(parts[part], paths[part]) for part in news]):
             continue
-        for part, found in news.items():
-            first = min(found, key=lambda one: (aggregate.makes(path, one), one))
-            yield Interest(host="", guest=part, who=who, path=first, trigger=trigger)
+        if all(aggregate.is_made(parts[part]) for part in news):
+            for part, first in news.items():
+                yield Interest(host="", guest=part, who=who, path=first, trigger=trigger)
+
+
+def _new(index: Index, base: Index, *places: Set[str]) -> str | None:
+    """The first path that a part has changed, by name, of the first of ``places`` that have any."""
+    return next((path for some in places for path in sorted(some) if _said(index, base, path) is not None), None)
+
+
+def _unlike(base: Index, sides: Sequence[tuple[Index, Set[str]]]) -> bool:
+    """Whether two parts have changed something of these paths, and not alike."""
+    return any(
+        _said(one, base, path) != _said(other, base, path)
+        for (one, paths), (other, others) in pairwise(sides)
+        for path in chain(paths ^ others, paths & others)  # of which the former nearly always end it
+    )
+
+
+def _said(index: Index, base: Index, path: str) -> Entry | None:
+    entry = index.entries.get(path)
+    return None if entry is None or entry.kind is Kind.DIRECTORY or entry == base.entries.get(path) else entry
 
 
 def _told(hosts: Sequence[str], guest: str, who: str, path: str | None, **how: str) -> Iterator[Interest]:

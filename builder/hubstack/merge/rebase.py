@@ -27,6 +27,7 @@ LD_SO_CACHE = "etc/ld.so.cache"
 RELEASES = ("usr/lib/os-release", "etc/os-release")
 MOST_LAYERS = 8  # of one node: each move may add one, and a build makes one of all again
 _NAMED = ("ID", "VERSION_ID", "VERSION_CODENAME")
+_WHEELS = re.compile(r"/(site|dist)-packages/")
 _LIBRARY = re.compile(r"lib.*\.so(\.\d+)*")
 _PYTHONS = ("usr/bin/python3", "usr/local/bin/python3")
 
@@ -56,7 +57,8 @@ def rebase(
     merged = merge(was, parts)
     config, odd = merge_configs(old[below].config, [(parts[0].name, new[parent].config), (moved.name, moved.config)])
     tree = overlay(was, merged.index)
-    written = dict(_written(moved.index, now, tree, merged.written))
+    said = _written(moved.index, now, tree, merged.written)
+    written = {path: entry for path, entry in said if path not in merged.anew}
     gone = {path for path, entry in parts[0].index.entries.items() if entry.kind is Kind.WHITEOUT}
     broken = [*_machine(old[below], new[parent]), *_contract(was, now, moved.index, gone)]
     conflicts = [
@@ -159,8 +161,8 @@ def _libraries(was: Index, now: Index, gone: Set[str]) -> Iterator[str]:
 
 
 def _sonames(tree: Index, paths: Iterable[str]) -> Set[str]:
-    """Of libraries; a file to which a link leads has another name in each version."""
-    found = [path for path in paths if _LIBRARY.fullmatch(path.rpartition("/")[2])]
+    """Of libraries; a file to which a link leads has another name in each version, and what a wheel brings is its own."""
+    found = [path for path in paths if _LIBRARY.fullmatch(path.rpartition("/")[2]) and not _WHEELS.search(path)]
     ends = {target.rpartition("/")[2] for target in tree.links.values()} if found else set()
     names = ((path.rpartition("/")[2], tree.entries[path].kind) for path in found)
     return {name for name, kind in names if kind is Kind.LINK or name not in ends}

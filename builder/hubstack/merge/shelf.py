@@ -79,7 +79,19 @@ class Shelf:
                     known.setdefault(parent, digest)
         for node in upwards:
             self._kept[node] = found.get(node) or self._make(node, known.get(node))
-        return {node: self._kept[node] for node in upwards}
+        taken = {node: self._kept[node] for node in upwards}
+        for node, one in taken.items():
+            if any(taken[parent].digest != digest for parent, digest in _below(one)):
+                raise self._foreign(node)
+        return taken
+
+    def stands_on(self, node: Fingerprint, digest: Digest, digests: Mapping[Fingerprint, Digest]) -> bool:
+        """Whether an image of ``node`` was built on these images of its parents, as far as this machine knows."""
+        data = self.store.read_index(node)
+        built = self._kept.get(node) or (parse_built(data) if data is not None else None)
+        if built is None or built.digest != digest:
+            return True
+        return all(digests.get(parent, was) == was for parent, was in _below(built))
 
     def keep(self, node: Fingerprint, digests: Mapping[Fingerprint, Digest]) -> None:
         """Have the index of a node that was just built, before anybody asks. ``digests``: its own, and those below."""
@@ -199,8 +211,11 @@ class Shelf:
         """Whether an image stands on what is taken for its parents, which nobody may have asked for by themselves."""
         below = [one for parent in self._planned(self.sources[node].parents) for one in self._kept[parent].diff_ids]
         if sorted(config["rootfs"]["diff_ids"][:start]) != sorted(below):
-            what = f"{self.names.node(node)} was built on other images than those that have its parents' names"
-            raise RegistryError(what, hint="Somebody has put these there. Delete their tags, and build them again.")
+            raise self._foreign(node)
+
+    def _foreign(self, node: Fingerprint) -> RegistryError:
+        what = f"{self.names.node(node)} was built on other images than those that have its parents' names"
+        return RegistryError(what, hint="Somebody has put these there. Delete their tags, and build them again.")
 
     def _manifest(self, fingerprint: Fingerprint, digest: Digest | None) -> Manifest:
         layout = self.store.part(fingerprint)

@@ -39,12 +39,13 @@ class Part:
 @dataclass(kw_only=True)
 class Merged:
     """``written`` is what the topmost filesystem layer has to say, so that the stacked parts become ``index``. Of the paths
-    that are ``shared`` several parts say something.
+    that are ``shared`` several parts say something; of those ``anew`` it doesn't matter what, once the merge is settled.
     """
 
     index: Index
     shared: Set[str]
     written: Mapping[str, Entry]
+    anew: Set[str]
     conflicts: Sequence[Conflict]
 
 
@@ -64,6 +65,7 @@ class _Merge:
     shared: set[str] = field(default_factory=set)  # paths of which more than one part says something
     contents: dict[str, bytes] = field(default_factory=dict)
     written: dict[str, Entry] = field(default_factory=dict)
+    anew: set[str] = field(default_factory=set)
     conflicts: list[Conflict] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ class _Merge:
         self.conflicts += [*self._buried(), *self._astray()]
         pieces = (*self._indexes, Index(entries=self.written))
         index = Index(entries=self.entries, contents=self.contents, pieces=pieces)
-        return Merged(index=index, shared=self.shared, written=self.written, conflicts=self.conflicts)
+        return Merged(index=index, shared=self.shared, written=self.written, anew=self.anew, conflicts=self.conflicts)
 
     def _differs(self, path: str) -> bool:
         said = [entry for index in self._indexes if (entry := index.entries.get(path)) is not None]
@@ -148,7 +150,9 @@ class _Merge:
             return
         elif len(wanted) == 1:
             self._restore(path, changed)
-        elif not self._is_made_anew(path, wanted):
+        elif self._is_made_anew(path, wanted):
+            self.anew.add(path)
+        else:
             self._refuse(path, changed, _difference(wanted))
 
     def _is_made_anew(self, path: str, wanted: Set[Entry]) -> bool:

@@ -78,7 +78,7 @@ def _check_ids(
     owners: dict[str, str] = {}
     for name, line in merged.items():
         other = owners.setdefault(line[field], name)
-        if other != name and not (line == base.get(name) and merged[other] == base.get(other)):
+        if other != name and not all(one in base and base[one][field] == line[field] for one in (name, other)):
             parts = [number for number, version in enumerate(versions) if name in version or other in version]
             said = [" and ".join(sorted({name, other} & versions[number].keys())) for number in parts]
             what = "user" if table == "passwd" else "group"
