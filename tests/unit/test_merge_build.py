@@ -140,13 +140,23 @@ def layers(site: Site, outcome: Outcome) -> list[Digest]:
 def test_nothing_is_merged_of_what_stands_on_different_images_of_one_node(site: Site) -> None:
     site.run(APART.inputs())
     inputs = DUO.inputs()
-    shelf = site.invocation(inputs.project).shelf(inputs, site.connect(), push=False)
-    debian, lab, r = (inputs.fingerprint(name) for name in ("debian", "lab", "r"))
+    lab, r = (inputs.fingerprint(name) for name in ("lab", "r"))
+    shelf = site.invocation(inputs.project).shelf(inputs, site.connect(), push=True)
     built = shelf.take([lab, r], {})
     shelf.put(lab, replace(built[lab], below=(Digest("sha256:" + "0" * 64),)))
     with pytest.raises(RegistryError, match="was built on other images than those"):
-        shelf.take([lab, r], {debian: built[debian].digest})
+        shelf.take([lab, r], {})
     site.close()
+
+
+def test_a_layer_on_what_others_have_pushed_is_built_though_its_base_was_built_here(
+    site: Site, tmp_path: Path, fake: FakeRegistry
+) -> None:
+    site.run(replace(MERGED, stacks={"b": "debian"}).inputs(), push=False)
+    theirs = Site.at(tmp_path / "other", fake, salt="other").run(APART.inputs())
+    mine = site.run(MERGED.inputs(), push=False)
+    assert mine["lab"].digest == theirs["lab"].digest
+    assert {mine[one].result for one in ("scipy", "kernel", "kernel.scipy")} == {"built"}
 
 
 def test_a_refreshed_base_moves_what_stands_on_it(site: Site) -> None:

@@ -64,26 +64,25 @@ class Shelf:
         return replace(self, sources={})
 
     def take(self, tops: Iterable[Fingerprint], digests: Mapping[Fingerprint, Digest]) -> Mapping[Fingerprint, Built]:
-        """``tops`` and all that they stand on, parents first. ``digests`` are those of images that are known.
+        """``tops`` and all that they stand on, parents first. ``digests`` are those of images that are known; which image a node
+        is on which others stand, these know better.
 
-        Raises RegistryError where a node isn't there.
+        Raises RegistryError where a node isn't there, and, if anything is pushed, where two stand on different images of one.
         """
         read = self._read_all(tops)
-        upwards, known = [*self._upwards(tops, read)], dict(digests)
+        upwards, known = [*self._upwards(tops, read)], dict[Fingerprint, Digest]()
         found: dict[Fingerprint, Built] = {}
-        for node in reversed(upwards):  # which image a node is, those that stand on it know
+        for node in reversed(upwards):
+            digest = known.setdefault(node, digests[node]) if node in digests else known.get(node)
             one = read.get(node) or self._kept.get(node)
-            if one is not None and one.digest == known.get(node, one.digest):
+            if one is not None and one.digest == (digest or one.digest):
                 found[node] = one
-                for parent, digest in _below(one):
-                    known.setdefault(parent, digest)
+                for parent, below in _below(one):
+                    if known.setdefault(parent, below) != below and self.write:
+                        raise self._foreign(node)
         for node in upwards:
             self._kept[node] = found.get(node) or self._make(node, known.get(node))
-        taken = {node: self._kept[node] for node in upwards}
-        for node, one in taken.items():
-            if any(taken[parent].digest != digest for parent, digest in _below(one)):
-                raise self._foreign(node)
-        return taken
+        return {node: self._kept[node] for node in upwards}
 
     def stands_on(self, node: Fingerprint, digest: Digest, digests: Mapping[Fingerprint, Digest]) -> bool:
         """Whether an image of ``node`` was built on these images of its parents, as far as this machine knows."""
@@ -215,7 +214,7 @@ class Shelf:
 
     def _foreign(self, node: Fingerprint) -> RegistryError:
         what = f"{self.names.node(node)} was built on other images than those that have its parents' names"
-        return RegistryError(what, hint="Somebody has put these there. Delete their tags, and build them again.")
+        return RegistryError(what, hint="Delete its tag, or theirs, and build it again.")
 
     def _manifest(self, fingerprint: Fingerprint, digest: Digest | None) -> Manifest:
         layout = self.store.part(fingerprint)
