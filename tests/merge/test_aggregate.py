@@ -9,14 +9,16 @@ from dataclasses import replace
 import pytest
 from hubstack.merge.aggregate import AGGREGATES
 from hubstack.merge.assembly import Assembled, Built, Workshop
-from hubstack.merge.entry import GONE, Entry, Index, Kind, file_entry
+from hubstack.merge.entry import GONE, Entry, Index, Kind
 from hubstack.merge.interest import TRIGGERS
 from hubstack.merge.rebase import rebase
 from hubstack.merge.settle import settle_script
 from hubstack.oci import Descriptor, digest_of
 from hubstack.reference import Fingerprint
 
-Files = Mapping[str, bytes | Entry]
+from tests.content import Content, index
+
+Files = Mapping[str, Content]
 BASE, LOW, A, B = (Fingerprint(hashlib.sha256(name.encode()).hexdigest()) for name in ("base", "low", "a", "b"))
 NAMED = "var/lib/dpkg/triggers"
 MULTIARCH = "usr/lib/x86_64-linux-gnu"
@@ -90,10 +92,7 @@ def node(name: str, files: Files, *parents: Fingerprint) -> Built:
     return Built(
         name=name,
         parents=parents,
-        index=Index(
-            entries={path: file_entry(one) if isinstance(one, bytes) else one for path, one in files.items()},
-            contents={path: one for path, one in files.items() if isinstance(one, bytes)},
-        ),
+        index=index(files),
         config={},
         machine={},
         layers=(blob,),

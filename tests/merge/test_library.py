@@ -17,16 +17,9 @@ from hubstack.merge.mergers import STATUS
 from hubstack.merge.tar import read_blob
 from hubstack.merge.three_way import Part, merge
 
+from tests.content import Content, index
+
 SITE = "opt/venv/lib/python3.13/site-packages"
-Content = bytes | Entry
-
-
-def index(files: Mapping[str, Content]) -> Index:
-    contents = {path: one for path, one in files.items() if isinstance(one, bytes)}
-    return Index(
-        entries={path: file_entry(one) if isinstance(one, bytes) else one for path, one in files.items()},
-        contents=contents,
-    )
 
 
 def wheel(name: str, version: str, *requires: str, site: str = SITE) -> dict[str, Content]:

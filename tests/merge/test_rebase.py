@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeAlias
 
 import pytest
 from hubstack.merge.assembly import Built
-from hubstack.merge.entry import OPAQUE, Entry, Index, Kind, file_entry
+from hubstack.merge.entry import OPAQUE, Entry, Kind, file_entry
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.mergers.ld_so_cache import Library, render_cache
 from hubstack.merge.rebase import MOST_LAYERS, Rebased, moved_index, rebase
 from hubstack.oci import Descriptor, digest_of
 from hubstack.reference import Fingerprint
 
-Content: TypeAlias = bytes | Entry
+from tests.content import Content, index
+
 FOLDER = Entry(kind=Kind.DIRECTORY, mode=0o755)
 OLD, NEW, LAYER = (Fingerprint(hashlib.sha256(name.encode()).hexdigest()) for name in ("old", "new", "layer"))
 
@@ -26,10 +26,7 @@ def node(name: str, files: Mapping[str, Content], *parents: Fingerprint, layers:
     return Built(
         name=name,
         parents=parents,
-        index=Index(
-            entries={path: file_entry(one) if isinstance(one, bytes) else one for path, one in files.items()},
-            contents={path: one for path, one in files.items() if isinstance(one, bytes)},
-        ),
+        index=index(files),
         config={},
         machine={"architecture": "amd64", "os": "linux"},
         layers=tuple(Descriptor(media_type="x", digest=blob, size=1) for blob in blobs),

@@ -149,14 +149,17 @@ def test_nothing_is_merged_of_what_stands_on_different_images_of_one_node(site: 
     site.close()
 
 
-def test_a_layer_on_what_others_have_pushed_is_built_though_its_base_was_built_here(
-    site: Site, tmp_path: Path, fake: FakeRegistry
-) -> None:
-    site.run(replace(MERGED, stacks={"b": "debian"}).inputs(), push=False)
+def test_which_image_a_node_is_those_know_that_stand_on_it(site: Site, tmp_path: Path, fake: FakeRegistry) -> None:
+    """A base was built here, and a layer on it comes from others, who have built the base themselves."""
+    mine = site.run(replace(MERGED, stacks={"b": "debian"}).inputs(), push=False)
     theirs = Site.at(tmp_path / "other", fake, salt="other").run(APART.inputs())
-    mine = site.run(MERGED.inputs(), push=False)
-    assert mine["lab"].digest == theirs["lab"].digest
-    assert {mine[one].result for one in ("scipy", "kernel", "kernel.scipy")} == {"built"}
+    inputs = DUO.inputs()
+    shelf = site.invocation(inputs.project).shelf(inputs, site.connect(), push=False)
+    known = {inputs.fingerprint(name): one.digest for name, one in (theirs | mine).items() if one.digest}
+    taken = shelf.take([inputs.fingerprint("lab")], known)
+    assert mine["debian"].digest == known[inputs.fingerprint("debian")] != theirs["debian"].digest
+    assert taken[inputs.fingerprint("debian")].digest == theirs["debian"].digest
+    site.close()
 
 
 def test_a_refreshed_base_moves_what_stands_on_it(site: Site) -> None:
