@@ -17,7 +17,7 @@ import sys
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -184,6 +184,15 @@ class Docker:
         with _asking(f"pull {ref}"):
             image = self._client.images.pull(f"{ref.host}/{ref.repository}", tag=ref.digest or ref.tag)
         return str(image.id)
+
+    def forget(self, names: Iterable[ImageRef]) -> None:
+        """Let the daemon drop the images that it was given by ``load`` under these names; not those of which one is in use."""
+        for name in names:
+            with contextlib.suppress(EngineError), _asking(f"remove {name}"):
+                for image in self._client.images.list(name=f"{name}-*"):
+                    for tag in image.tags:
+                        if tag.startswith(f"{name}-"):  # it may have others' names, too
+                            self._client.images.remove(tag)
 
     def run(self, image: str, words: Sequence[str], *, options: Sequence[str]) -> int:
         """Run ``words`` in the foreground, the terminal handed over, as the hub's user; their exit code."""

@@ -27,6 +27,17 @@ def merged(work: Work) -> Work:
     return work
 
 
+def images_of(work: Work) -> set[str]:
+    """What the engine has under this project's names."""
+    from docker import from_env
+
+    client = from_env()
+    try:
+        return {tag for image in client.images.list(name=f"{work.prefix}/build") for tag in image.tags}
+    finally:
+        client.close()
+
+
 def test_a_pair_is_checked_once_and_every_image_with_it_says_so(merged: Work) -> None:
     """One needs nothing of the other; what is settled is compared as it is then."""
     merged.write("layers/mime/layer.yaml", "summary: The table of file types\n")
@@ -44,7 +55,10 @@ def test_a_pair_is_checked_once_and_every_image_with_it_says_so(merged: Work) ->
     assert "not all are built and pushed yet" in merged.run("certify", "types", code=2).stderr
     merged.build("types", "more")
     assert "unknown   mime + type" in merged.run("certify", "types", "--dry-run").stdout
+    there = images_of(merged)
     said = merged.run("certify", "types").stdout
+    assert there
+    assert images_of(merged) == there, "what was built for the verdict alone stays on the engine"
     assert "certified mime + type" in said
     assert "2 tests, settled (1)" in said
     images = json.loads(merged.run("plan", "types", "more", "--json").stdout)["images"]

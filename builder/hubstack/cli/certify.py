@@ -13,6 +13,7 @@ from hubstack.errors import UsageError
 
 if TYPE_CHECKING:
     from hubstack.certificate import Certificate, Pair
+    from hubstack.certificate.pair import Stage
     from hubstack.pipeline import Inputs
     from hubstack.publish import Remote
 
@@ -72,33 +73,43 @@ def _pairs(inputs: Inputs, remote: Remote) -> Sequence[Pair]:
 def _certified(invocation: Invocation, inputs: Inputs, remote: Remote, pair: Pair, jobs: int) -> Certificate | None:
     """Kept in the registry; None where something could not be built, or didn't pass its tests."""
     from hubstack.certificate.examination import write_certificate
+    from hubstack.certificate.pair import stage
     from hubstack.cli.build import say_waiting
 
+    staged = stage(inputs, invocation.lock, pair)
     with invocation.store.lock(
         on_wait=say_waiting
     ):  # of what is built here only, nothing is to go before it is compared
         try:
-            found = _compared(invocation, inputs, remote, pair, jobs)
+            found = _compared(invocation, inputs, remote, staged, pair, jobs)
         finally:
-            invocation.store.prune((one.fingerprint for one in inputs.identities.values()), inputs.graph.nodes)
+            _clear_away(invocation, inputs, staged)
     if found is not None:
         write_certificate(remote, pair, found)
     return found
 
 
-def _compared(invocation: Invocation, inputs: Inputs, remote: Remote, pair: Pair, jobs: int) -> Certificate | None:
+def _compared(
+    invocation: Invocation, inputs: Inputs, remote: Remote, staged: Stage, pair: Pair, jobs: int
+) -> Certificate | None:
     from hubstack.certificate.examination import examine
-    from hubstack.certificate.pair import stage
     from hubstack.cli.build import build
 
     for node, digest in zip(pair.nodes, pair.digests, strict=True):
         here = invocation.store.part(fingerprint := inputs.fingerprint(node))
         if here is not None and here.manifest.digest != digest:
             invocation.store.discard(fingerprint)  # chains are to stand on what others get
-    staged = stage(inputs, invocation.lock, pair)
     if not build(invocation, staged.inputs, push=False, jobs=jobs, rebase=False):
         return None
     return examine(invocation.shelf(staged.inputs, remote.registry, push=False), staged, pair)
+
+
+def _clear_away(invocation: Invocation, inputs: Inputs, staged: Stage) -> None:
+    """What was made for a verdict alone is gone, or many pairs fill the disk."""
+    kept = {one.fingerprint for one in inputs.identities.values()}
+    made = {one.fingerprint for one in staged.inputs.identities.values()} - kept
+    invocation.store.prune(kept, inputs.graph.nodes)
+    invocation.engine().forget(map(invocation.names.node, sorted(made)))
 
 
 def _show(pairs: Sequence[Pair], found: Mapping[str, Certificate], failed: Sequence[Pair], *, as_json: bool) -> None:
