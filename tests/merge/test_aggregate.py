@@ -56,6 +56,11 @@ KNOWN = [  # a line of dpkg's list of triggers, or a name and who is told; a fil
         f"{MULTIARCH}/vlc/plugins/plugins.dat",
     ),
     (
+        "/usr/share/octave/packages octave/noawait",
+        "usr/share/octave/packages/x-1.0/packinfo/DESCRIPTION",
+        "usr/share/octave/octave_packages",
+    ),
+    (
         "/usr/share/applications desktop-file-utils/noawait",
         "usr/share/applications/x.desktop",
         "usr/share/applications/mimeinfo.cache",

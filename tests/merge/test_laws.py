@@ -71,14 +71,6 @@ def said_by_cache(content: bytes) -> Facts:
     return frozenset({generator, *libraries})
 
 
-def octave(names: Sequence[str]) -> bytes:
-    return f"# Created by Octave, {len(names)} o'clock\n{' '.join(names)}\n".encode()
-
-
-def said_by_octave(content: bytes) -> Facts:
-    return frozenset(content.splitlines()[1:])
-
-
 def stanzas(pattern: str) -> Callable[[Sequence[str]], bytes]:
     return lines(pattern.replace("|", "\n") + "\n")
 
@@ -95,7 +87,6 @@ class Format:
     write: Callable[[Sequence[str]], bytes]
     read: Callable[[bytes], Facts] = said_by_line
     beside: Callable[[Sequence[str]], Mapping[str, bytes]] = field(default=lambda names: {})
-    joins: bool = True
     grows: bool = False
 
 
@@ -125,7 +116,6 @@ FORMATS = (
     Format(path="etc/shells", write=lines("/bin/{name}")),
     Format(path="etc/nsswitch.conf", write=lines("{name}: files dns{number}")),
     Format(path="usr/share/info/dir", write=lambda names: b"* Menu:\n\nBasics\n" + lines("* {name}: ({name}).")(names)),
-    Format(path="usr/share/octave/octave_packages", write=octave, read=said_by_octave, joins=False),
     Format(path="etc/ld.so.cache", write=cache, read=said_by_cache),
     Format(path="v/x-1.dist-info/RECORD", write=lines("{name}.py,sha256=x,{number}")),
     Format(path="etc/passwd", write=lines("{name}:x:10{number}:10{number}::/:/bin/sh")),
@@ -192,11 +182,8 @@ def test_laws(form: Format, base: set[str], one: set[str], two: set[str], three:
         assert machine.says(*several) == together  # commutative
         first, second, third = several
         assert machine.says(machine.merged(first, second), third) == together  # associative
-    if form.joins:
-        wanted = base | one | two if form.grows else union(base, one, two)
-        assert machine.says(a, b) == form.read(form.write(sorted(wanted)))  # and the right thing
-    elif a != b:
-        assert machine.says(a, b) in ("clash", form.read(a[0]), form.read(b[0]))
+    wanted = base | one | two if form.grows else union(base, one, two)
+    assert machine.says(a, b) == form.read(form.write(sorted(wanted)))  # and the right thing
 
 
 FOLDERS = (

@@ -223,15 +223,6 @@ def test_answers_to_a_question_that_takes_several_are_joined(kind: str, *, joine
             merge(given)
 
 
-def test_octaves_list_is_the_one_that_says_something_else_than_the_clock() -> None:
-    merge = merger("usr/share/octave/octave_packages")
-    old, later, more = b"# Created by Octave, 1\na\n", b"# Created by Octave, 2\na\n", b"# Created by Octave, 3\na b\n"
-    assert merge(sides(b"", later, old)) == merge(sides(old, old, later)) == old
-    assert merge(sides(old, later, more)) == more
-    with pytest.raises(Clash, match="different packages of Octave"):
-        merge(sides(old, more, b"c\n"))
-
-
 @pytest.mark.parametrize(
     ("path", "merged"),
     [

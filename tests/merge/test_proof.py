@@ -202,7 +202,7 @@ def test_the_page_says_what_was_found() -> None:
         replace(entry(5, "equal", "a", "e"), settled=("install-info",), seconds={"merge": 4.0, "chains": 20.0})
     )
     page = render_report(Account(seed=3, wanted=200, entries=entries, ruptures=[rupture]))
-    assert "Seed 3: 4 of 200 sets that were drawn, and 0 of 28 that are chosen" in page
+    assert "Seed 3: 4 of 200 sets that were drawn, and 0 of 36 that are chosen" in page
     assert "The other 196 are for the next runs" in page
     assert "| merged in the registry alone (T0), and equal | 1 |" in page
     assert "| merged and settled in one RUN (T1), and equal | 1 |" in page

@@ -76,6 +76,7 @@ AGGREGATES = (
     ),
     Aggregate(packages=_GTK, trigger=rf"{_LIBRARIES}gtk-[23]\.0/[0-9.]+/immodules", files=("{}.cache",)),
     Aggregate(packages=("libgtk-4-1",), trigger=rf"{_LIBRARIES}gtk-4\.0/[0-9.]+/[^/]+", files=("{}/giomodule.cache",)),
+    Aggregate(packages=("octave",), trigger="usr/share/octave/packages", files=("usr/share/octave/octave_packages",)),
     Aggregate(packages=("libvlc-bin",), trigger=f"{_LIBRARIES}vlc/plugins", files=("{}/plugins.dat",)),
     Aggregate(packages=("desktop-file-utils",), trigger="usr/share/applications", files=("{}/mimeinfo.cache",)),
     Aggregate(

@@ -17,7 +17,6 @@ from hubstack.merge.mergers.ld_so_cache import merge_ld_so_cache
 from hubstack.merge.mergers.line import merge_lines, merge_paths, merge_triples
 from hubstack.merge.mergers.manifest import DESCRIPTION, METADATA, PACKAGE_JSON
 from hubstack.merge.mergers.nsswitch import merge_nsswitch
-from hubstack.merge.mergers.octave import merge_octave_packages
 from hubstack.merge.mergers.record import RECORD, merge_record
 from hubstack.merge.mergers.side import Clash, Merger, Sides
 
@@ -37,7 +36,6 @@ MERGERS: dict[str, Merger] = {
     r"etc/shells": merge_lines,
     r"var/lib/pam/seen": merge_lines,
     r"etc/nsswitch\.conf": merge_nsswitch,
-    r"(usr/share|usr/local/share|var/lib)/octave/octave_packages": merge_octave_packages,
     r"usr/share/info/dir": merge_info_dir,
     r"etc/ld\.so\.cache": merge_ld_so_cache,
     RECORD: merge_record,
