@@ -82,7 +82,7 @@ def _sets(account: Account) -> Iterator[str]:
     yield "## What came out"
     yield ""
     yield f"Seed {account.seed}: {drawn} of {account.wanted} sets that were drawn, and {len(account.entries) - drawn} of {len([*chosen()])} that are chosen,"
-    yield "so that most mergers are needed by one whatever the seed."
+    yield "so that each merger is needed by one whatever the seed."
     if drawn < account.wanted:
         yield f"The other {account.wanted - drawn} are for the next runs, at night: `make proof` goes on where this one has ended."
     yield ""
@@ -184,7 +184,7 @@ def _mergers(account: Account) -> Iterator[str]:
     yield ""
     yield 'Broken on purpose, a merger lets the topmost part\'s file stand. "Noticed" is in how many of the tries the comparison'
     yield "found that; what it names first is in the last column. Where the topmost part has all anyway there is nothing to notice,"
-    yield "nor where settling writes the file again (PAM, info's menu)."
+    yield "nor in RECORD: each part's version is that of one chain, and paths are looked at one by one."
     yield ""
     yield "| files | needed by sets | broken | noticed | for instance |"
     yield "|---|--:|--:|--:|---|"
