@@ -15,7 +15,7 @@ from tests.proof.draw import chosen
 from tests.proof.ledger import Entry
 from tests.proof.noise import NOISE
 from tests.proof.rupture import Rupture
-from tests.proof.workshop import package_lines
+from tests.proof.workshop import PROJECT, package_lines
 
 _HEAD = """\
 <!-- Written by `make proof`; the words are in tests/proof/report.py, the figures in what it has run. -->
@@ -200,7 +200,8 @@ def _layers() -> Iterator[str]:
     apt, pypi = package_lines("apt.txt"), package_lines("requirements.txt")
     named = [package for lines in apt.values() for package in lines]
     r = [package for package in named if package.startswith("r-cran-")]
+    layers = sum(1 for _ in PROJECT.glob("layers/*/layer.yaml"))
     yield "## The layers"
     yield ""
-    yield f"{len(apt) + len(pypi) + 1} layers, on Debian's bookworm and trixie: {len(named) - len(r)} packages of Debian named,"
+    yield f"{layers} layers, on Debian's bookworm and trixie: {len(named) - len(r)} packages of Debian named,"
     yield f"{sum(map(len, pypi.values()))} distributions of PyPI, {len(r)} packages of R. They are in `tests/proof/project/`."
