@@ -89,6 +89,15 @@ def test_what_no_chain_has_is_a_difference(tree: dict[str, str], words: str) -> 
     assert words in str(found)
 
 
+def test_one_distribution_is_wholly_as_one_chain_has_it() -> None:
+    """Its RECORD is of one chain, and what it should name of the other: path by path, nobody sees that."""
+    record, asked = "/s/x-1.dist-info/RECORD", "/s/x-1.dist-info/REQUESTED"
+    chains = [survey(tree={record: "long", asked: "", "/s/log": "1"}), survey(tree={record: "short", "/s/log": "2"})]
+    (found,) = compare(survey(tree={record: "short", asked: "", "/s/log": "1"}), chains).differences
+    assert (found.section, found.key) == ("tree", "/s/x-1.dist-info/")
+    assert compare(survey(tree={record: "long", asked: "", "/s/log": "2"}), chains).differences == ()
+
+
 def test_a_package_of_either_chain_must_be_there() -> None:
     found = compare(survey("a b"), [survey("a b"), survey("a b c")])
     assert [(one.section, one.key) for one in found.differences] == [("packages", "c")]

@@ -25,7 +25,7 @@ CHOSEN = (
     ("emacs", "emacs-modes"),
     ("glossary", "handbook"),
     ("first-daemon", "second-daemon"),
-    ("by-hand", "by-hand-plain"),
+    ("by-hand", "by-need"),
     ("farewell", "greeting"),
 )
 """Together they need each merger, whatever the seed."""
@@ -33,7 +33,7 @@ _ONLY_CHOSEN = (
     *("guests", "tutors", "python", "r"),
     *(
         "by-hand",
-        "by-hand-plain",
+        "by-need",
         "daemons",
         "farewell",
         "first-daemon",

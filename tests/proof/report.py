@@ -41,6 +41,7 @@ name, size, sha256, link target, extended attributes; of the package databases t
 `update-alternatives --query` of every name; `dpkg-divert`, `dpkg-statoverride`, `debconf-show` of every owner; users, groups and
 members; `ldconfig -p` in order; libraries that `ldd` doesn't find; bytecode that isn't of the module beside it; Python's
 distributions, `pip list` and `pip check`; R's packages, each loaded; the image's config.
+What one Python distribution says of itself, in its `.dist-info`, has to be as in one and the same chain.
 
 A merged image has all that its parts have. A chain may have less, as apt takes the first of several alternatives unless
 another is there already. So a merged image has to have every package that either chain has, and is compared in full with those
@@ -184,7 +185,7 @@ def _mergers(account: Account) -> Iterator[str]:
     yield ""
     yield 'Broken on purpose, a merger lets the topmost part\'s file stand. "Noticed" is in how many of the tries the comparison'
     yield "found that; what it names first is in the last column. Where the topmost part has all anyway there is nothing to notice,"
-    yield "nor in RECORD: each part's version is that of one chain, and paths are looked at one by one."
+    yield "nor where settling writes the file again (PAM, info's menu, in some sets)."
     yield ""
     yield "| files | needed by sets | broken | noticed | for instance |"
     yield "|---|--:|--:|--:|---|"

@@ -236,6 +236,8 @@ def open_workshop(release: str, folder: Path, prefix: ImageRef, ca_bundle: Path 
 
 
 def _copy(release: str, folder: Path) -> None:
+    """Without what an older copy had: a layer that is gone would be drawn."""
+    shutil.rmtree(folder / "layers", ignore_errors=True)
     for path in sorted(PROJECT.rglob("*")):
         if path.is_file() and FOLDER not in path.parts:
             target = folder / path.relative_to(PROJECT)
