@@ -218,6 +218,18 @@ def test_what_is_made_anew_is_not_written_before_and_so_read_from_no_blob() -> N
     assert len(found.interests) == 2
 
 
+def test_what_each_has_made_of_nothing_is_made_anew() -> None:
+    """Octave's list of no packages has the clock in it."""
+    host = told("/usr/share/octave/packages octave/noawait")
+    made = "usr/share/octave/octave_packages"
+    found = merged({}, {**host, made: b"# at one\n"}, {**host, made: b"# at two\n"})
+    assert conflicts(found) == []
+    assert {(one.guest, one.trigger) for one in found.interests} == {
+        (one, "/usr/share/octave/packages") for one in "ab"
+    }
+    assert merged({}, {**host, made: b"# at one\n"}, {**host, made: b"# at one\n"}).interests == ()
+
+
 def test_a_persons_word_is_not_asked_for_and_changes_nothing() -> None:
     asked, unasked = (merged(told(MIME), part("a"), part("b"), word) for word in ({MADE: "a"}, None))
     assert asked == unasked

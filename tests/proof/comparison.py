@@ -68,8 +68,7 @@ def _differences(merged: Survey, chains: Sequence[Survey], unless: Sequence[str]
             values = tuple(one.get(key) for one in there)
             if merged[section].get(key) not in values:
                 yield Difference(section=section, key=key, merged=merged[section].get(key), chains=values)
-    if "tree" not in unless:
-        yield from _mixed(merged["tree"], [chain["tree"] for chain in chains])
+    yield from _mixed(merged["tree"], [chain["tree"] for chain in chains])
 
 
 def _mixed(merged: Mapping[str, str], chains: Sequence[Mapping[str, str]]) -> Iterator[Difference]:
@@ -79,10 +78,10 @@ def _mixed(merged: Mapping[str, str], chains: Sequence[Mapping[str, str]]) -> It
         if find_noise("tree", path) is None:
             paths.setdefault(path.partition(".dist-info/")[0] + ".dist-info", set()).add(path)
     for folder, inside in sorted(paths.items()):
-        alike = [sum(merged.get(path) == chain.get(path) for path in inside) for chain in chains]
-        if max(alike) < len(inside) and all(merged.get(path) in [one.get(path) for one in chains] for path in inside):
-            what = f"as in one chain in {alike[0]} files, and in {alike[-1]} as in the other"
-            yield Difference(section="tree", key=f"{folder}/", merged=what, chains=(f"{len(inside)} files",))
+        unlike = [{path for path in inside if merged.get(path) != chain.get(path)} for chain in chains]
+        if all(unlike) and not set.intersection(*unlike):  # what no chain has is a difference of its own
+            words = tuple(f"unlike in {', '.join(sorted(one.rpartition('/')[2] for one in some))}" for some in unlike)
+            yield Difference(section="tree", key=f"{folder}/", merged="of several chains", chains=words)
 
 
 def _lost(merged: Survey, chains: Sequence[Survey]) -> Iterator[Difference]:

@@ -29,20 +29,21 @@ CHOSEN = (
     ("farewell", "greeting"),
 )
 """Together they need each merger, whatever the seed."""
-_ONLY_CHOSEN = (
-    *("guests", "tutors", "python", "r"),
-    *(
-        "by-hand",
-        "by-need",
-        "daemons",
-        "farewell",
-        "first-daemon",
-        "glossary",
-        "greeting",
-        "handbook",
-        "second-daemon",
-    ),
-)
+_ONLY_CHOSEN = {
+    "by-hand",
+    "by-need",
+    "daemons",
+    "farewell",
+    "first-daemon",
+    "glossary",
+    "greeting",
+    "guests",
+    "handbook",
+    "python",
+    "r",
+    "second-daemon",
+    "tutors",
+}
 """Too alike to real layers to be drawn, or what other layers stand on: they are in the sets of those."""
 
 
@@ -67,7 +68,7 @@ def chosen() -> Iterator[Draw]:
 def draws(layers: Sequence[str], *, seed: int, sets: int) -> Iterator[Draw]:
     """``sets`` different sets of two to four of ``layers``. More of them begin with the same ones."""
     chance = random.Random(seed)
-    population = sorted(set(layers) - {*_ONLY_CHOSEN})
+    population = sorted(set(layers) - _ONLY_CHOSEN)
     seen: set[tuple[str, frozenset[str]]] = set()
     for number in count(1):
         if len(seen) == sets:

@@ -106,7 +106,7 @@ def interests(base: Index, parts: Mapping[str, Index]) -> Iterator[Interest]:
         for (path, trigger, package), hosts in watchers.items():
             if hosts != [guest]:
                 yield from _told(hosts, guest, package, _first(index, path), trigger=trigger)
-    for watch in (*_kept(old, tables.values()), *_named(base, parts)):
+    for watch in (*_kept(old, tables.values()), *_brought(watchers, parts.values()), *_named(base, parts)):
         yield from _aggregated(base, parts, watch)
     for at, plugins, thing, command in PLUGINS:
         yield from _plugged(parts, at, plugins, thing, command)
@@ -159,6 +159,12 @@ def makes(interest: Interest, path: str, links: Mapping[str, str]) -> bool:
 def _kept(old: Sequence[_Watch], tables: Collection[Sequence[_Watch]]) -> Iterator[_Watch]:
     """What makes an aggregate in the base, and still does in all parts."""
     return (one for one in old if aggregates(one[2], one[0]) and all(one in table for table in tables))
+
+
+def _brought(watchers: Mapping[_Watch, Sequence[str]], parts: Collection[Index]) -> Iterator[_Watch]:
+    """What several parts bring and nobody has to be told of: they may have made it differently of nothing."""
+    several = (watch for watch, hosts in watchers.items() if len(hosts) > 1 and aggregates(watch[2], watch[0]))
+    return (watch for watch in several if all(_first(index, watch[0]) is None for index in parts))
 
 
 def _named(base: Index, parts: Mapping[str, Index]) -> Iterator[_Watch]:
