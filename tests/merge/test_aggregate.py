@@ -219,7 +219,7 @@ def test_what_is_made_anew_is_not_written_before_and_so_read_from_no_blob() -> N
 
 
 def test_what_each_has_made_of_nothing_is_made_anew() -> None:
-    """Octave's list of no packages has the clock in it."""
+    """Octave's list of no packages, of two whose own RUN left the clock in it."""
     host = told("/usr/share/octave/packages octave/noawait")
     made = "usr/share/octave/octave_packages"
     found = merged({}, {**host, made: b"# at one\n"}, {**host, made: b"# at two\n"})
