@@ -54,12 +54,12 @@ def test_a_pair_is_checked_once_and_every_image_with_it_says_so(merged: Work) ->
     merged.write("stacks/more.yaml", "title: More\nbase: debian\nlayers: [mime, type, numbers]\n")
     assert "not all are built and pushed yet" in merged.run("certify", "types", code=2).stderr
     merged.build("types", "more")
-    assert "unknown   mime + type" in merged.run("certify", "types", "--dry-run").stdout
+    assert "unknown   mime + type in types/default\n" in merged.run("certify", "types", "--dry-run").stdout
     there = images_of(merged)
     said = merged.run("certify", "types").stdout
     assert there
     assert images_of(merged) == there, "what was built for the verdict alone stays on the engine"
-    assert "certified mime + type" in said
+    assert "certified mime + type in types/default: " in said
     assert "2 tests, settled (1)" in said
     images = json.loads(merged.run("plan", "types", "more", "--json").stdout)["images"]
     assert {one["stack"]: one["certificates"] for one in images} == {

@@ -10,7 +10,7 @@ from hubstack.certificate import Pair
 from hubstack.graph.assembly import joined, stacked
 from hubstack.graph.select import Selection
 from hubstack.lock import Lock
-from hubstack.model import Graph, Node
+from hubstack.model import Graph, Image, Node
 from hubstack.names import node_tag
 from hubstack.pipeline import Inputs, prepare_nodes
 from hubstack.plan import Known
@@ -51,6 +51,16 @@ def pairs_of(inputs: Inputs, known: Known, nodes: Iterable[str]) -> Sequence[tup
         for pair in combinations(merge.parents, 2)
     )
     return list(dict.fromkeys(found))
+
+
+def images_with(graph: Graph, images: Iterable[Image], pair: Pair) -> tuple[str, ...]:
+    """STACK/VARIANT of those that stand on a merge of both."""
+    found = (
+        image.variant.id
+        for image in images
+        if any(set(pair.nodes) <= set(merge.parents) for merge in merges_below(graph, image.node))
+    )
+    return tuple(dict.fromkeys(found))
 
 
 def _pair(graph: Graph, merge: Node, nodes: tuple[str, str], digests: Mapping[str, Digest]) -> Pair | None:

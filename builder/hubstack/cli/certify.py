@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(invocation: Invocation, select: tuple[str, ...], dry_run: bool, jobs: int, as_json: bool) -> int:
     from hubstack.certificate.examination import read_certificates
+    from hubstack.certificate.pair import images_with
     from hubstack.pipeline import prepare
     from hubstack.publish import Remote
 
@@ -54,7 +55,8 @@ def command(invocation: Invocation, select: tuple[str, ...], dry_run: bool, jobs
             failed.append(pair)
         else:
             found[pair.key] = one
-    _show(pairs, found, failed, as_json=as_json)
+    where = {pair: images_with(inputs.graph, inputs.selection.images, pair) for pair in pairs}
+    _show(where, found, failed, as_json=as_json)
     return 1 if failed or any(not one.is_good for one in found.values()) else 0
 
 
@@ -112,26 +114,33 @@ def _clear_away(invocation: Invocation, inputs: Inputs, staged: Stage) -> None:
     invocation.engine().forget(map(invocation.names.node, sorted(made)))
 
 
-def _show(pairs: Sequence[Pair], found: Mapping[str, Certificate], failed: Sequence[Pair], *, as_json: bool) -> None:
+def _show(
+    where: Mapping[Pair, Sequence[str]], found: Mapping[str, Certificate], failed: Sequence[Pair], *, as_json: bool
+) -> None:
+    """``where``: the pairs, each with the images that have it."""
     from hubstack.certificate import certificate_json
 
     if as_json:
-        rows = [{"layers": pair.label, "digests": list(pair.digests), "failed": pair in failed} for pair in pairs]
-        known = [certificate_json(found[pair.key]) if pair.key in found else None for pair in pairs]
+        rows = [
+            {"layers": pair.label, "images": list(images), "digests": list(pair.digests), "failed": pair in failed}
+            for pair, images in where.items()
+        ]
+        known = [certificate_json(found[pair.key]) if pair.key in found else None for pair in where]
         echo_json([row | {"certificate": one} for row, one in zip(rows, known, strict=True)])
         return
-    for pair in pairs:
-        click.echo(_line(found.get(pair.key), pair, failed))
+    for pair, images in where.items():
+        place = f" in {', '.join(images)}" if images else ""
+        click.echo(_line(found.get(pair.key), pair.label + place, failed=pair in failed))
         for difference in found[pair.key].differences if pair.key in found else ():
             click.echo(f"    {difference}")
     good = sum(one.is_good for one in found.values())
-    click.echo(f"{len(pairs)} pairs: {good} certified, {len(found) - good} differ, {len(pairs) - len(found)} not known")
+    click.echo(f"{len(where)} pairs: {good} certified, {len(found) - good} differ, {len(where) - len(found)} not known")
 
 
-def _line(one: Certificate | None, pair: Pair, failed: Sequence[Pair]) -> str:
+def _line(one: Certificate | None, name: str, *, failed: bool) -> str:
     if one is None:
-        return f"{'failed' if pair in failed else 'unknown':<9} {pair.label}"
+        return f"{'failed' if failed else 'unknown':<9} {name}"
     word = "certified" if one.is_good else "differs"
     settled = f", settled ({len(one.settled)})" if one.settled else ""
     only = f"; only merged it has {', '.join(one.only)}" if one.only else ""
-    return f"{word:<9} {pair.label}  {one.paths:,} paths, {one.tests} tests{settled}{only}"
+    return f"{word:<9} {name}: {one.paths:,} paths, {one.tests} tests{settled}{only}"
