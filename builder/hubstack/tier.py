@@ -8,7 +8,8 @@ from enum import StrEnum
 from functools import cache
 
 from hubstack.certificate.pair import merges_below
-from hubstack.errors import RegistryDenied, RegistryError, RegistryUnreachable
+from hubstack.errors import RegistryDenied, RegistryError, RegistryUnreachable, UsageError
+from hubstack.merge.image import bear
 from hubstack.merge.join import assemble
 from hubstack.merge.shelf import Shelf
 from hubstack.model import Image, Method, Node
@@ -102,7 +103,11 @@ def _worked_out(inputs: Inputs, plan: Plan, shelf: Shelf, node: Node) -> Iterato
     digests = {step.identity.fingerprint: step.digest for step in plan.steps if step.digest is not None}
     tops = [inputs.fingerprint(parent) for parent in node.parents]
     try:
-        found, _ = assemble(shelf.as_it_is, tops, node.resolve, digests)
+        found, built = assemble(shelf.as_it_is, tops, node.resolve, digests)
+        bear(found, built)
+    except UsageError as fault:
+        yield Judgement(tier=Tier.BUILD, why=f"can't be merged: {fault.message}. {fault.hint.removesuffix('.')}")
+        return
     except (RegistryDenied, RegistryUnreachable) as fault:
         yield Judgement(tier=Tier.UNKNOWN, why=f"the registry doesn't say ({fault.message})")
         return

@@ -402,6 +402,23 @@ def test_a_plan_says_of_a_conflict_what_the_run_will_say(site: Site) -> None:
     assert site.run(DUO.inputs())["lab.r"].message.startswith("lab, r can't be merged:\n  lab and r: /opt/a has")
 
 
+def test_a_plan_says_that_an_image_has_too_many_filesystem_layers(site: Site) -> None:
+    site.run(APART.inputs())
+    inputs = DUO.inputs()
+    shelf = site.invocation(inputs.project).shelf(inputs, site.connect(), push=False)
+    node = inputs.fingerprint("r")
+    built = shelf.take([node], {})[node]
+    shelf.put(node, replace(built, layers=built.layers * 100, diff_ids=built.diff_ids * 100))
+    site.close()
+    found = foretold(site)["duo/default"]
+    assert found.tier is Tier.BUILD
+    assert found.why.startswith(
+        "can't be merged: that is an image of 102 filesystem layers, more than the 100 that runtimes"
+    )
+    assert found.why.endswith("into one: r (100), debian (1), lab (1) have the most")
+    assert "102 filesystem layers" in site.run(inputs)["lab.r"].message
+
+
 def test_a_plan_does_as_a_person_has_said(site: Site) -> None:
     site.run(APART.inputs())
     lay(site, r={"opt/a": b"r"}, lab={"opt/a": b"lab"})

@@ -35,8 +35,9 @@ def merged_image(
 ) -> MergedImage:
     """``further`` are filesystem layers above the merge's own, each with its diff id. The same for the same nodes.
 
-    Raises UsageError where that is more of them than runtimes bear.
+    Raises UsageError as ``bear`` does.
     """
+    bear(assembled, built)
     layers = [layer for node in assembled.nodes for layer in built[node].layers]
     diff_ids = [one for node in assembled.nodes for one in built[node].diff_ids]
     below, blobs = len(layers), dict[Digest, bytes]()
@@ -46,11 +47,6 @@ def merged_image(
         blobs[digest_of(content)] = content
     layers += [layer for layer, _ in further]
     diff_ids += [diff_id for _, diff_id in further]
-    if len(layers) > MOST_LAYERS:
-        raise UsageError(
-            f"that is an image of {len(layers)} filesystem layers, more than the {MOST_LAYERS} that runtimes bear",
-            hint=f"Fuse layers that always stand together into one: {_most(assembled, built)} have the most.",
-        )
     config = canonical_json(_config(assembled, built, fingerprint, diff_ids))
     blobs[digest_of(config)] = config
     value = {
@@ -60,6 +56,19 @@ def merged_image(
         "layers": [layer.as_json() for layer in layers],
     }
     return MergedImage(manifest=Manifest.parse(canonical_json(value)), blobs=blobs, below=below)
+
+
+def bear(assembled: Assembled, built: Mapping[Fingerprint, Built]) -> None:
+    """Raises UsageError where the image has more filesystem layers than runtimes bear, the merge's own and what settles it
+    among them.
+    """
+    below = sum(len(built[node].layers) for node in assembled.nodes)
+    count = below + bool(assembled.written) + bool(assembled.interests)
+    if count > MOST_LAYERS:
+        raise UsageError(
+            f"that is an image of {count} filesystem layers, more than the {MOST_LAYERS} that runtimes bear",
+            hint=f"Fuse layers that always stand together into one: {_most(assembled, built)} have the most.",
+        )
 
 
 def _descriptor(media_type: str, content: bytes) -> Descriptor:
