@@ -21,6 +21,8 @@ SEED ?= 1
 JOBS ?= 1
 # With any word here, mergers are broken on purpose instead.
 BREAK ?=
+# Or the triggers are fired that settling relies on.
+FIRE ?=
 # Tests give hubstack a registry themselves; they learn from another variable which one is real.
 PYTEST := env -u HUBSTACK_REGISTRY HUBSTACK_TEST_REGISTRY=$(HUBSTACK_REGISTRY) HUBSTACK_TEST_CA_BUNDLE=$(CA_BUNDLE) $(BIN)/pytest
 
@@ -68,7 +70,7 @@ bench: setup ## measure hubstack beside buildx bake and kolla-build, and merges 
 	$(BIN)/python bench/merge.py --registry $(HUBSTACK_REGISTRY) $(if $(CA_BUNDLE),--ca-bundle $(CA_BUNDLE))
 
 proof: setup ## merge random sets of layers and compare with chains: hours; goes on where it was
-	nice $(BIN)/python -m tests.proof --registry $(HUBSTACK_REGISTRY)/proof $(if $(CA_BUNDLE),--ca-bundle $(CA_BUNDLE)) --seed $(SEED) --sets $(SETS) --jobs $(JOBS) $(if $(BREAK),--break)
+	nice $(BIN)/python -m tests.proof --registry $(HUBSTACK_REGISTRY)/proof $(if $(CA_BUNDLE),--ca-bundle $(CA_BUNDLE)) --seed $(SEED) --sets $(SETS) --jobs $(JOBS) $(if $(BREAK),--break) $(if $(FIRE),--fire)
 
 setup: venv ## what demo and test need: .venv, an engine, a registry, mmdebstrap
 	@builder/machine.sh up

@@ -16,6 +16,7 @@ from tests.proof.breakage import broken
 from tests.proof.cause import causes
 from tests.proof.comparison import compare
 from tests.proof.draw import CHOSEN, RELEASES, chosen, draws
+from tests.proof.firing import Firing, read_firings, write_firings
 from tests.proof.ledger import Entry, Ledger, done
 from tests.proof.report import Account, render_report
 from tests.proof.rupture import Rupture, read_ruptures, wanted, write_rupture
@@ -222,3 +223,22 @@ def test_the_page_says_what_was_found() -> None:
     assert "| alternatives | 1 |" in page
     assert f"| `{STATUS}` | 1 | 1 | 1 | `packages x: lost` |" in page
     assert "* trixie: a, c" in page
+
+
+# --- what packages make of all files in a folder -----------------------------------------------------------------------------
+
+
+def test_a_row_of_the_table_says_what_came_of_it_on_each_release(tmp_path: Path) -> None:
+    path, row = tmp_path / "fired.jsonl", 0
+    one = Firing(release="trixie", package="shared-mime-info", trigger="/usr/share/mime/packages", row=row, made=3)
+    write_firings(path, [one], "now")
+    write_firings(path, [replace(one, release="bookworm", other=("x",), lost=("usr/share/mime/aliases",))], "now")
+    assert [found.release for found in read_firings(path, "now")] == ["trixie", "bookworm"]
+    assert read_firings(path, "later") == []
+    page = render_report(Account(seed=1, wanted=1, entries=[], firings=read_firings(path, "now")))
+    line = next(line for line in page.splitlines() if line.startswith("| shared-mime-info |"))
+    assert line.split(" | ")[2:] == [
+        "3 of 3",
+        "2 of 3, **not made: `usr/share/mime/aliases`**, 1 of other contents |",
+    ]
+    assert "| octave | `usr/share/octave/packages` | not seen | not seen |" in page

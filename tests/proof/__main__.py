@@ -17,6 +17,7 @@ from hubstack.reference import ImageRef
 from tests.proof.album import Album
 from tests.proof.breakage import broken
 from tests.proof.draw import RELEASES, Draw, chosen, draws
+from tests.proof.firing import Firing, fire, read_firings, write_firings
 from tests.proof.ledger import ROOT, Entry, Ledger, done, generation
 from tests.proof.report import Account, render_report
 from tests.proof.rupture import Rupture, read_ruptures, wanted, write_rupture
@@ -25,6 +26,7 @@ from tests.proof.trial import Trial
 from tests.proof.workshop import BASE, NotBuilt, Workshop, open_workshop
 
 FOLDER = ROOT / "dist" / "proof"
+FIRED = FOLDER / "fired.jsonl"
 PAGE = ROOT / "docs" / "proof.md"
 _ENDING = threading.Event()
 
@@ -36,15 +38,22 @@ _ENDING = threading.Event()
 @click.option("--sets", type=click.IntRange(1), default=200, help="How many.")
 @click.option("--jobs", type=click.IntRange(1, len(RELEASES)), default=1, help="Releases at work at once.")
 @click.option("--break", "breaking", is_flag=True, help="Break each merger, in sets that were equal and need it.")
+@click.option(
+    "--fire", "firing", is_flag=True, help="Fire the triggers that make merged folders' lists and caches anew."
+)
 @click.option("--each", type=click.IntRange(1), default=2, help="With --break: sets a merger.")
-def main(*, registry: str, ca_bundle: Path | None, seed: int, sets: int, jobs: int, breaking: bool, each: int) -> None:
+def main(
+    *, registry: str, ca_bundle: Path | None, seed: int, sets: int, jobs: int, breaking: bool, firing: bool, each: int
+) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # containers and volumes are cleared away
     prefix = ImageRef.parse(registry)
     run = Run(seed=seed, sets=sets, ledger=Ledger(path=FOLDER / f"seed-{seed}.jsonl", generation=generation()))
 
     def work(release: str) -> None:
         with open_workshop(release, FOLDER / release, prefix, ca_bundle) as workshop:
-            if breaking:
+            if firing:
+                _fire(workshop, run)
+            elif breaking:
                 _break(workshop, run, each)
             else:
                 _try(workshop, run)
@@ -52,7 +61,8 @@ def main(*, registry: str, ca_bundle: Path | None, seed: int, sets: int, jobs: i
     with ThreadPoolExecutor(1 if breaking else jobs) as pool:  # breaking changes what all threads share
         _wait([pool.submit(work, release) for release in RELEASES])
     run.write_page()
-    sys.exit(1 if any(one.result in {"differs", "failed"} for one in run.entries()) else 0)
+    bad = any(one.result in {"differs", "failed"} for one in run.entries()) or any(one.lost for one in run.firings())
+    sys.exit(1 if bad else 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +77,9 @@ class Run:
     def broken(self) -> Path:
         return self.ledger.path.with_suffix(".broken.jsonl")
 
+    def firings(self) -> list[Firing]:
+        return read_firings(FIRED, self.ledger.generation)
+
     def draws(self, layers: Sequence[str], release: str) -> list[Draw]:
         these = [*chosen(), *draws(layers, seed=self.seed, sets=self.sets)]
         return [one for one in these if one.release == release]
@@ -79,7 +92,13 @@ class Run:
 
     def write_page(self) -> None:
         """After each set: what is killed has its figures written."""
-        account = Account(seed=self.seed, wanted=self.sets, entries=self.entries(), ruptures=self.ruptures())
+        account = Account(
+            seed=self.seed,
+            wanted=self.sets,
+            entries=self.entries(),
+            ruptures=self.ruptures(),
+            firings=self.firings(),
+        )
         PAGE.write_text(render_report(account), encoding="utf-8")
 
 
@@ -137,6 +156,17 @@ def _break(workshop: Workshop, run: Run, each: int) -> None:
             write_rupture(run.broken, rupture, run.ledger.generation)
             run.write_page()
             click.echo(f"{pattern} broken in {draw.name}: {len(found)} differences", err=True)
+
+
+def _fire(workshop: Workshop, run: Run) -> None:
+    workshop.build_alone([BASE])
+    found = []
+    for one in fire(workshop.client, workshop.release, workshop.base_image()):
+        found.append(one)
+        lost = f", not made: {', '.join(one.lost[:3])}" if one.lost else ""
+        click.echo(f"{one.package} {one.trigger or 'not seen'}: {one.made} files{lost}", err=True)
+    write_firings(FIRED, found, run.ledger.generation)
+    run.write_page()
 
 
 def _say(entry: Entry) -> None:

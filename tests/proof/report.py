@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from hubstack.merge.aggregate import AGGREGATES
 from hubstack.merge.mergers import MERGERS
 
 from tests.proof.comparison import ALWAYS
-from tests.proof.draw import chosen
+from tests.proof.draw import RELEASES, chosen
+from tests.proof.firing import Firing
 from tests.proof.ledger import Entry
 from tests.proof.noise import NOISE
 from tests.proof.rupture import Rupture
@@ -30,6 +32,7 @@ with its reason.
 make proof                                # goes on where it was; hours
 make proof SETS=20 SEED=7 JOBS=1          # other sets, one after another
 make proof BREAK=1                        # each merger broken on purpose, on sets that need it
+make proof FIRE=1                         # what packages make of all files in a folder, spoilt and made anew
 ```
 """
 _LOOKED_AT = """\
@@ -57,6 +60,7 @@ class Account:
     wanted: int
     entries: Sequence[Entry]
     ruptures: Sequence[Rupture] = field(default_factory=tuple)
+    firings: Sequence[Firing] = field(default_factory=tuple)
 
 
 def render_report(account: Account) -> str:
@@ -70,6 +74,7 @@ def render_report(account: Account) -> str:
         [_LOOKED_AT.format(always=", ".join(ALWAYS)).rstrip()],
         _noise(account.entries),
         _mergers(account),
+        _aggregates(account.firings),
         _layers(),
     )
     texts = ("\n".join(block) for block in blocks)
@@ -195,6 +200,31 @@ def _mergers(account: Account) -> Iterator[str]:
         name = pattern.replace("\\", "").replace("|", "\\|")
         what = f"`{noticed[0].first[:90].replace('|', '/').replace('`', chr(39))}`" if noticed else ""
         yield f"| `{name}` | {touched[pattern]} | {len(tries)} | {len(noticed)} | {what} |"
+
+
+def _aggregates(firings: Sequence[Firing]) -> Iterator[str]:
+    if firings:
+        yield "## What packages make of all files in a folder"
+        yield ""
+        yield "Where each part of a merge has made it of its own files, the package's trigger makes it anew. Each was fired on a real"
+        yield "system with what it makes spoilt before; so many files were made anew. Of other contents is what differs from run to run."
+        yield ""
+        yield f"| package | trigger | {' | '.join(RELEASES)} |"
+        yield f"|---|---|{'---|' * len(RELEASES)}"
+    for row, one in enumerate(AGGREGATES if firings else ()):
+        cells = (_made([fired for fired in firings if (fired.row, fired.release) == (row, name)]) for name in RELEASES)
+        trigger = one.trigger.replace("\\", "").replace("|", "\\|")
+        yield f"| {one.packages[0]} | `{trigger}` | {' | '.join(cells)} |"
+
+
+def _made(firings: Sequence[Firing]) -> str:
+    """Of one row of the table on one release, whatever triggers it has there."""
+    lost, other = ({path for one in firings for path in getattr(one, name)} for name in ("lost", "other"))
+    made = max((one.made for one in firings), default=0)
+    words = [f"{made - len(lost)} of {made}" if made else "not seen"]
+    words += [f"**not made: `{min(lost)}`**"] if lost else []
+    words += [f"{len(other)} of other contents"] if other else []
+    return ", ".join(words)
 
 
 def _layers() -> Iterator[str]:

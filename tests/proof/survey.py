@@ -21,7 +21,7 @@ Survey: TypeAlias = Mapping[str, Mapping[str, str]]
 """Section → key → text; what isn't there has no key."""
 
 SCRIPT = Path(inside.__file__).read_text(encoding="utf-8")
-_LABEL = "io.github.hubstack.proof"  # on containers and volumes: to find what a killed run has left
+LABEL = "io.github.hubstack.proof"  # on containers and volumes: to find what a killed run has left
 _FETCH = f"""set -e
 mkdir -p /proof/lists/partial /proof/archives/partial
 apt-get {" ".join(inside.APT)} -q update
@@ -52,7 +52,7 @@ def config_facts(config: Mapping[str, Any]) -> dict[str, str]:
 @contextmanager
 def packages_beside(client: DockerClient, base: str) -> Iterator[str]:
     """A volume with the archive's lists and what is installed on top, fetched by a container of the base."""
-    volume = client.volumes.create(labels={_LABEL: ""})
+    volume = client.volumes.create(labels={LABEL: ""})
     try:
         _run(client, base, "sh", ["-c", _FETCH], {volume.name: {"bind": "/proof", "mode": "rw"}}, network="bridge")
         yield volume.name
@@ -77,7 +77,7 @@ def _run(
         working_dir="/",
         network_mode=network,
         volumes=volumes,
-        labels={_LABEL: ""},
+        labels={LABEL: ""},
     )
     try:
         container.start()

@@ -1,8 +1,9 @@
 """What a package makes of all files that stand in a folder, whoever has put them there: lists, caches, compiled tables.
 
 Each part of a merge has made it of its own files, so that no part's is right; the package's trigger makes it anew in the merged
-image (:mod:`hubstack.merge.settle`). Triggers are folders or names (deb-triggers(5)). Each of these was fired on Debian 13, with
-what it makes spoilt before. Not here is what people write into as well, and would lose: /etc/mailcap, Java's key store.
+image (:mod:`hubstack.merge.settle`). Triggers are folders or names (deb-triggers(5)). `make proof FIRE=1` fires each of these on
+Debian 12 and 13, with what it makes spoilt before. Not here is what people write into as well, and would lose: /etc/mailcap,
+Java's key store.
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ from hubstack.merge.interest import Interest
 from hubstack.model import Rendered
 from hubstack.render.packages import RUN_SCRIPT, script
 
+_ENVIRONMENT = 'export DEBIAN_FRONTEND=noninteractive PERL_HASH_SEED=0 PATH="$PATH:/usr/sbin:/sbin"'
+"""With a seed (perlrun(1)), as update-language lists TeX's languages in the order of a hash, and formats hold them in that."""
 _DOCKERFILE = """\
 FROM parent
 ARG SOURCE_DATE_EPOCH
@@ -31,7 +33,7 @@ def settle_script(interests: Iterable[Interest]) -> str:
     wanted = set(interests)
     triggers = sorted({shlex.quote(one.trigger) for one in wanted if one.trigger})
     commands = sorted({one.command for one in wanted if one.command})
-    lines = ['export DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/sbin:/sbin"', *commands]
+    lines = [_ENVIRONMENT, *commands]
     lines += [f"dpkg-trigger --no-await --by-package=dpkg {trigger}" for trigger in triggers]
     return "\n".join([*lines, "dpkg --triggers-only --pending"])
 
