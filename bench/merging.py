@@ -136,7 +136,7 @@ def rebase(argument: str) -> dict[str, Any]:
     began = time.monotonic()
     now = {base: _patch(shelf, base, old[base])}
     prepared = time.monotonic() - began
-    joiner = Joiner(shelf=shelf, locate=_refuse, run=_refuse, say=lambda *_: None)
+    joiner = Joiner(shelf=shelf, locate=_refuse, run=_refuse, say=_ignore, note=_ignore)
     order = [node for node in old if node in job["moved"]]
     sent = 0
     for number, node in islice(_again(order), job["count"]):
@@ -145,6 +145,10 @@ def rebase(argument: str) -> dict[str, Any]:
         now.setdefault(node, fingerprint)
         sent += _push(shelf, layout)
     return {"images": job["count"], "different": len(order), "sent_bytes": sent, "prepared_s": prepared}
+
+
+def _ignore(*_: object) -> None:
+    """What people would be told."""
 
 
 def _again(nodes: list[Fingerprint]) -> Iterator[tuple[int, Fingerprint]]:

@@ -21,7 +21,7 @@ from hubstack import schedule
 from hubstack.buildx import Job
 from hubstack.engine import Engine
 from hubstack.errors import Cancelled, EngineError, HubstackError, TestFailed
-from hubstack.event import Event, Finished, Line, Phase, Planned
+from hubstack.event import Event, Finished, Line, Note, Phase, Planned
 from hubstack.graph import needed
 from hubstack.graph.repository import ground
 from hubstack.merge.conflict import first_line
@@ -177,7 +177,7 @@ class Builder:
 
     @property
     def _joiner(self) -> Joiner:
-        return Joiner(shelf=self.shelf, locate=self._bring, run=self._run, say=self._note)
+        return Joiner(shelf=self.shelf, locate=self._bring, run=self._run, say=self._note, note=self._tell)
 
     def _known(self) -> dict[Fingerprint, Digest]:
         return {self.inputs.fingerprint(node): digest for node, digest in self._digests.items()}
@@ -310,6 +310,9 @@ class Builder:
 
     def _note(self, node: Node, text: str) -> None:
         self.on_event(Line(node=node.id, text=text))
+
+    def _tell(self, node: Node, text: str) -> None:
+        self.on_event(Note(text=f"{node.id}: {text}"))
 
     def _say(self, node: Node) -> Callable[[str], None]:
         return lambda text: self.on_event(Line(node=node.id, text=text))

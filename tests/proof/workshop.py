@@ -98,7 +98,7 @@ class Workshop:
         """
         inputs, node = self._joined(layers)
         fingerprint, shelf = inputs.fingerprint(node), self._shelf(inputs, write=True)
-        joiner = Joiner(shelf=shelf, locate=self._locate, run=self._run, say=lambda node, text: None)
+        joiner = Joiner(shelf=shelf, locate=self._locate, run=self._run, say=_unheard, note=_unheard)
         layout = joiner.join(inputs.graph.nodes[node], fingerprint, self._digests(inputs))
         return self._publisher.push_nameless(layout)
 
@@ -206,6 +206,10 @@ class Workshop:
         if layout is None:  # it is in the registry only
             return self.engine.pull(self.names.node(fingerprint))
         return self.engine.load(layout, self.names.node(fingerprint))
+
+
+def _unheard(node: Node, text: str) -> None:
+    """What people would be told."""
 
 
 def _lines(event: Event) -> Iterator[str]:

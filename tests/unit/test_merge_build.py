@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hubstack.buildx import Job
 from hubstack.errors import EngineError, RegistryError
-from hubstack.event import Line, Phase
+from hubstack.event import Line, Note, Phase
 from hubstack.merge.assembly import Built
 from hubstack.merge.entry import Index, file_entry
 from hubstack.merge.foresight import foresee
@@ -339,7 +339,13 @@ def test_what_is_not_settled_yet_is_nobodys_image(site: Site) -> None:
         assert site.store.part(fingerprint) is None
         raise EngineError("the RUN has failed")
 
-    joiner = Joiner(shelf=shelf, locate=lambda layout: f"oci-layout://{layout.folder}", run=fail, say=lambda *_: None)
+    joiner = Joiner(
+        shelf=shelf,
+        locate=lambda layout: f"oci-layout://{layout.folder}",
+        run=fail,
+        say=lambda *_: None,
+        note=lambda *_: None,
+    )
     with pytest.raises(EngineError):
         joiner.join(node, fingerprint, {})
     assert site.store.part(fingerprint) is None
@@ -354,6 +360,15 @@ def _watch(shelf: Shelf, inputs: Inputs) -> None:
     watching = Index(entries={path: file_entry(one) for path, one in files.items()}, contents=files)
     shelf.put(r, replace(built[r], index=watching))
     shelf.put(lab, replace(built[lab], index=Index(entries={"opt/watched/file": file_entry(b"")})))
+
+
+def test_a_run_says_what_two_layers_hold_alike(site: Site) -> None:
+    site.run(APART.inputs())
+    alike = {"opt/model": b"x" * 10**7}
+    lay(site, r=alike, lab=alike)
+    site.run(DUO.inputs())
+    (note,) = (event.text for event in site.events if isinstance(event, Note))
+    assert note.startswith("lab.r: 1 file is there more than once, 10 MB too much: /opt/model of lab and r. A layer")
 
 
 # --- what a plan says of it --------------------------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ def _work_out(
 ) -> None:
     """Raises MergeConflict, and UsageError where something isn't built."""
     from hubstack.merge.join import work_out
+    from hubstack.merge.repeat import repeated
     from hubstack.plan import Action
 
     (node,) = inputs.selection.nodes
@@ -118,6 +119,9 @@ def _work_out(
     image, assembled = work_out(shelf, inputs.fingerprint(node), (), digests)
     for interest in assembled.interests:
         click.echo(f"to settle: {interest}", err=True)
+    if (twice := repeated(assembled.nodes, shelf.take(assembled.nodes, digests))) is not None:
+        click.echo(twice, err=True)
+    click.echo("nothing is pushed: --push does", err=True)
     return _show(ref, image.manifest, as_json=as_json)
 
 

@@ -13,6 +13,7 @@ from hubstack.merge.assembly import Assembled, Built, Workshop
 from hubstack.merge.conflict import MergeConflict
 from hubstack.merge.image import MergedImage, merged_image
 from hubstack.merge.rebase import moved_index, rebase
+from hubstack.merge.repeat import repeated
 from hubstack.merge.settle import render_settling
 from hubstack.merge.shelf import Shelf
 from hubstack.model import Node, Preference
@@ -45,12 +46,15 @@ def assemble(
 
 @dataclass(frozen=True, kw_only=True)
 class Joiner:
-    """``locate`` says where BuildKit finds an image that has no name yet; ``run`` builds."""
+    """``locate`` says where BuildKit finds an image that has no name yet; ``run`` builds; ``note`` is for all who watch, and
+    ``say`` for who reads the log.
+    """
 
     shelf: Shelf
     locate: Callable[[Layout], str]
     run: Callable[[Node, Job], None]
     say: Callable[[Node, str], None]
+    note: Callable[[Node, str], None]
 
     def join(self, node: Node, fingerprint: Fingerprint, digests: Mapping[Fingerprint, Digest]) -> Layout:
         """The image of a merge, in the store: of its blobs perhaps only those that are new.
@@ -58,7 +62,10 @@ class Joiner:
         Raises MergeConflict with all conflicts, and whatever registries and engines raise.
         """
         image, assembled = work_out(self.shelf, fingerprint, node.resolve, digests)
-        return self._finished(node, fingerprint, image, assembled, self.shelf.take(assembled.nodes, digests))
+        built = self.shelf.take(assembled.nodes, digests)
+        if (twice := repeated(assembled.nodes, built)) is not None:
+            self.note(node, str(twice))
+        return self._finished(node, fingerprint, image, assembled, built)
 
     def move(
         self,
