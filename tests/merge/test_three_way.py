@@ -706,7 +706,10 @@ def test_what_was_settled_in_two_merges_is_no_matter_of_choice() -> None:
     assert "resolve" not in conflict.remedy
 
 
-@pytest.mark.parametrize(("path", "decided"), [("etc/xml/catalog", False), ("etc/mailcap", False), ("etc/motd", True)])
+@pytest.mark.parametrize(
+    ("path", "decided"),
+    [("etc/xml/catalog", False), ("etc/mailcap", False), ("opt/conda/conda-meta/history", False), ("etc/motd", True)],
+)
 def test_of_what_is_gathered_from_many_no_parts_version_would_do(path: str, *, decided: bool) -> None:
     base = Index(entries={path: file_entry(b"1")})
     parts = [Part(name=name, index=Index(entries={path: file_entry(name.encode())})) for name in ("a", "b")]

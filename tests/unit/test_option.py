@@ -109,6 +109,15 @@ def test_sixty_four_are_the_most() -> None:
     assert "A stack has 64 at most: give a a smaller `at_most`, or make two stacks." in said
 
 
+def test_what_is_left_out_is_not_counted() -> None:
+    seven = [f"l{number}" for number in range(7)]
+    alone = {name: f"conflicts: [{', '.join(one for one in seven if one != name)}]" for name in seven}
+    option = f"{{name: a, any_of: [{', '.join(seven)}]}}"
+    assert names(graph_of(option, layers=alone)) == ["default", *seven]
+    (said,) = faults(files(option, layers={**dict.fromkeys(seven, ""), "l0": "conflicts: [l1]"}))
+    assert "the options give 128 combinations, of which 96 can be. A stack has 64 at most" in said
+
+
 def test_twenty_layers_are_counted_and_not_listed() -> None:
     many = {f"l{number}": "" for number in range(20)}
     (said,) = faults(files(f"{{name: a, any_of: [{', '.join(many)}]}}", layers=many))

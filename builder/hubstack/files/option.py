@@ -98,7 +98,8 @@ def _nothing_faults(given: list[str], layers: list[str], source: Source, path: t
         yield Problem(position=source.at(*path, "any_of", layers.index(NOTHING)), what=what, remedy="Remove it.")
     if given == ["one_of"] and len(layers) == 1:
         what = f"{layers[0]} is no choice, for there is no other"
-        remedy = f"Write `one_of: [{NOTHING}, {layers[0]}]`, or list the layer under `layers`."
+        other = f"Write `one_of: [{NOTHING}, {layers[0]}]`, or list the layer under `layers`."
+        remedy = "Name a layer beside it, or remove the option." if layers[0] == NOTHING else other
         yield Problem(position=source.at(*path, "one_of", 0), what=what, remedy=remedy)
 
 

@@ -20,7 +20,9 @@ from hubstack.source import Position
 from hubstack.spelling import enumerate_words
 
 MAX_COMBINATIONS = 64
-"""Images of a stack with options, those of its matrix included; counted before any is left out."""
+"""Images of a stack with options, those of its matrix included."""
+MAX_WAYS = 1024
+"""The same before any is left out: each is looked at, to know whether it can be."""
 
 _Candidate: TypeAlias = tuple[Point, Chain | None]  # None: nothing is known of its base
 
@@ -30,6 +32,8 @@ def find_points(stack: Stack, types: Types, chains: Chains) -> tuple[tuple[Point
     points, wrong = expand(stack, types)
     combined, crowded = combine(stack, points)
     found, never = possible(stack, combined, chains)
+    if stack.options and len(found) > MAX_COMBINATIONS:
+        return (), (*wrong, _too_many(stack, len(points), found=len(found)), *never)
     return found, (*wrong, *crowded, *never)
 
 
@@ -41,9 +45,8 @@ def combine(stack: Stack, points: Sequence[Point]) -> tuple[tuple[Point, ...], t
     """
     if not stack.options:
         return tuple(points), ()
-    count = math.prod(option.count for option in stack.options)
-    if count * len(points) > MAX_COMBINATIONS:
-        return (), (_too_many(stack, count, len(points)),)
+    if _count(stack) * len(points) > MAX_WAYS:
+        return (), (_too_many(stack, len(points)),)
     ways = list(product(*(option.ways() for option in stack.options)))
     return tuple(_chosen(stack, point, way) for point in points for way in ways), ()
 
@@ -95,11 +98,18 @@ def _entries(stack: Stack) -> Iterator[tuple[Option, str, Position]]:
             yield option, layer, stack.source.at("options", number, kind, index)
 
 
-def _too_many(stack: Stack, count: int, points: int) -> Problem:
-    several = len(stack.options) > 1
+def _count(stack: Stack) -> int:
+    """Ways to choose, at one point of the matrix."""
+    return math.prod(option.count for option in stack.options)
+
+
+def _too_many(stack: Stack, points: int, found: int | None = None) -> Problem:
+    """``found`` are those that can be, where that is known."""
+    several, count = len(stack.options) > 1, _count(stack)
     product_of = " × ".join(f"{option.count} of {option.name}" for option in stack.options)
     what = f"the options give {count} combinations{f' ({product_of})' if several else ''}"
     what += f", and with the matrix's {points} points {count * points} images" if points > 1 else ""
+    what += f", of which {found} can be" if found not in {None, count * points} else ""
     widest = max(stack.options, key=lambda option: option.count)
     cut = "a smaller `at_most`" if widest.any_of else "fewer layers"
     remedy = f"A stack has {MAX_COMBINATIONS} at most: give {widest.name} {cut}, or make two stacks."

@@ -52,7 +52,7 @@ KEPT = re.compile("|".join(f"(?:{pattern})" for pattern in (*MERGERS, *_READ)))
 _DATABASE = re.compile(
     r"var/lib/(dpkg|apt|ucf)/.*|etc/(passwd|group|shadow|gshadow|subuid|subgid|ld\.so\.cache)|.*\.dist-info/RECORD"
     r"|etc/xml/[^/]+|var/lib/xml-core/catalog|etc/mailcap|etc/ssl/certs/java/cacerts|var/cache/dictionaries-common/.*"
-    r"|var/lib/systemd/catalog/database"
+    r"|var/lib/systemd/catalog/database|.*/conda-meta/history"
 )
 
 
