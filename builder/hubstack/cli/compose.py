@@ -77,7 +77,8 @@ def _prepare(invocation: Invocation, layers: tuple[str, ...]) -> Inputs:
 
     project, lock = invocation.project, invocation.lock
     if len(project.settings.platforms) > 1:
-        raise UsageError("compose puts together images of one platform", hint="hubstack.yaml names several.")
+        hint = "hubstack.yaml names several: make a stack of these layers."
+        raise UsageError("compose puts together images of one platform", hint=hint)
     alone = resolve(project)
     nodes = select(project, alone, [f"layer:{name}" for name in dict.fromkeys(layers)]).nodes
     lines = [[alone.nodes[below].layer for below in alone.lineage[node]] for node in nodes]
