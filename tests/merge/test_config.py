@@ -115,3 +115,19 @@ def test_which_two_lists_come_first_does_not_show(base: str, places: list[str]) 
     together = path(base, *values)
     assert path(base, path(base, *values[:2]), values[2]) == together
     assert path(base, values[0], path(base, *values[1:])) == together
+
+
+@pytest.mark.parametrize("name", ["ExposedPorts", "Volumes"])
+def test_a_port_or_volume_that_one_part_has_no_more_is_gone(name: str) -> None:
+    """As where a newer base has dropped it, and the layer has it from the old one."""
+
+    def found(base: list[str], *parts: list[str]) -> list[str]:
+        configs = [(str(number), {name: dict.fromkeys(one, {})}) for number, one in enumerate(parts)]
+        merged, conflicts = merge_configs({name: dict.fromkeys(base, {})}, configs)
+        assert conflicts == []
+        return list(merged.get(name, {}))
+
+    assert found(["8888"], [], ["8888"]) == found(["8888"], ["8888"], []) == []
+    assert found(["8888"], ["9999"], ["8888", "1"]) == ["9999", "1"]
+    assert found(["8888"], ["8888", "2"], ["1", "2", "8888"]) == ["8888", "2", "1"]
+    assert found([], ["2"], []) == ["2"]

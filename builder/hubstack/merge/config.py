@@ -6,7 +6,7 @@ ports and volumes one by one; what an image has one of (user, folder, command â€
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -55,7 +55,7 @@ def merge_configs(
     merged: dict[str, Any] = {}
     for name in _SETS:
         joint: dict[str, Any] = {
-            key: {} for one in (base, *(config for _, config in parts)) for key in sorted(one.get(name) or {})
+            key: {} for key in _keys(base.get(name) or {}, [config.get(name) or {} for _, config in parts])
         }
         merged |= {name: joint} if joint else {}
     for name in _SINGLE:
@@ -67,6 +67,12 @@ def merge_configs(
     env = _texts("variable", _env(base), [(part, _env(config)) for part, config in parts], conflicts)
     merged["Env"] = [f"{name}={value}" for name, value in env.items()]
     return merged, conflicts
+
+
+def _keys(base: Collection[str], parts: Sequence[Collection[str]]) -> Sequence[str]:
+    """What any has put in, without what any has taken out."""
+    found = dict.fromkeys(key for one in (base, *parts) for key in sorted(one))
+    return [key for key in found if key not in base or all(key in one for one in parts)]
 
 
 def _mixed(base: Mapping[str, Any], parts: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Conflict]:
