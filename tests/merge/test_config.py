@@ -122,8 +122,12 @@ def test_a_port_or_volume_that_one_part_has_no_more_is_gone(name: str) -> None:
     """As where a newer base has dropped it, and the layer has it from the old one."""
 
     def found(base: list[str], *parts: list[str]) -> list[str]:
-        configs = [(str(number), {name: dict.fromkeys(one, {})}) for number, one in enumerate(parts)]
-        merged, conflicts = merge_configs({name: dict.fromkeys(base, {})}, configs)
+        def config(keys: list[str]) -> dict[str, dict[str, object]]:
+            return {name: {key: {} for key in keys}}
+
+        merged, conflicts = merge_configs(
+            config(base), [(str(number), config(one)) for number, one in enumerate(parts)]
+        )
         assert conflicts == []
         return list(merged.get(name, {}))
 
