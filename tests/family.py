@@ -28,6 +28,8 @@ class Family:
     below: Mapping[str, Sequence[str]]
     stacks: Mapping[str, str]
     merged: Collection[str] = ()  # nodes that merge what is below them
+    assembly: Method | None = None  # None: the project merges if some node does
+    methods: Mapping[str, Method] = field(default_factory=dict)  # of stacks that have one of their own
     epochs: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)  # what a layer's Dockerfile says, if not its name
     tests: Mapping[str, Sequence[str]] = field(default_factory=dict)  # layer → commands
@@ -95,10 +97,16 @@ class Family:
             for name, below in self.below.items()
         }
         stacks = {
-            name: Stack(name=name, title=name, layers=(top,), source=Source(path=f"stacks/{name}.yaml"))
+            name: Stack(
+                name=name,
+                title=name,
+                layers=(top,),
+                assembly=self.methods.get(name),
+                source=Source(path=f"stacks/{name}.yaml"),
+            )
             for name, top in self.stacks.items()
         }
-        assembly = Method.MERGE if self.merged else Method.CHAIN
+        assembly = self.assembly or (Method.MERGE if self.merged else Method.CHAIN)
         settings = Settings(registry=self.registry, assembly=assembly, source=Source(path="hubstack.yaml"))
         return Project(settings=settings, layers=layers, stacks=stacks, hubs={})
 

@@ -124,10 +124,10 @@ class Site:
     def _keep(self, event: Event) -> None:
         self.events.append(event)
 
-    def plan(self, inputs: Inputs) -> Plan:
+    def plan(self, inputs: Inputs, *, rebase: bool | None = None) -> Plan:
         """As it is before a run that pushes."""
         try:
-            return inputs.plan(Remote(registry=self.connect(), names=self.names))
+            return inputs.plan(Remote(registry=self.connect(), names=self.names), rebase=rebase)
         finally:
             self.close()
 

@@ -26,7 +26,7 @@ from hubstack.graph import needed
 from hubstack.graph.repository import ground
 from hubstack.merge.conflict import first_line
 from hubstack.merge.join import Joiner
-from hubstack.merge.shelf import Shelf
+from hubstack.merge.shelf import Shelf, Source
 from hubstack.model import Method, Node
 from hubstack.names import FINGERPRINT_LABEL, SETTLED_LABEL, Names, tested_tag
 from hubstack.oci import Layout, Manifest
@@ -63,6 +63,9 @@ class Builder:
     def run(self, plan: Plan, *, jobs: int, fail_fast: bool) -> dict[str, Outcome]:
         """Work on every step of ``plan``; the outcome of each, parents before children."""
         self.on_event(Planned(plan=plan))
+        self.shelf = self.shelf.knowing(
+            {old: Source(name=one.node.layer, parents=one.parents) for old, one in plan.former.items()}
+        )
         self._digests |= {step.node.id: step.digest for step in plan.steps if step.digest is not None}
         if plan.dirty():
             self.engine.check()
@@ -182,9 +185,14 @@ class Builder:
     def _known(self) -> dict[Fingerprint, Digest]:
         return {self.inputs.fingerprint(node): digest for node, digest in self._digests.items()}
 
-    def _keep(self, node: Node, digest: Digest) -> None:
-        """Have the index of a node that may be merged, or put on another base, before it has a tag."""
-        if self.inputs.project.settings.assembly is Method.MERGE or node.id in self._merged:
+    def _keep(self, step: Step, digest: Digest) -> None:
+        """Have the index of a node that may be merged, or put on another base, before it has a tag.
+
+        Of others it is made when somebody asks for it: a chain need not have its blobs read once more.
+        """
+        node, settings = step.node, self.inputs.project.settings
+        of_merges = self._merged | self.inputs.merging
+        if settings.assembly is Method.MERGE or node.id in of_merges or step.moved is not None:
             fingerprint = self.inputs.fingerprint(node.id)
             self.shelf.keep(fingerprint, self._known() | {fingerprint: digest})
             self.shelf.push(fingerprint)
@@ -232,7 +240,7 @@ class Builder:
     def _test_here(self, step: Step, layout: Layout, started: float) -> tuple[Digest, int]:
         """Test the local image and push it; the digest in force, which is another run's if that one was first."""
         record = self._prove(step, layout, started)
-        self._keep(step.node, layout.manifest.digest)
+        self._keep(step, layout.manifest.digest)
         if self.publisher is None:
             return layout.manifest.digest, record.size_bytes
         self._phase(step.node, "pushing")
@@ -242,7 +250,7 @@ class Builder:
             self.publisher.remember(record)
         else:
             self.store.discard(record.fingerprint)
-            self._keep(step.node, digest)
+            self._keep(step, digest)
             self._test(step.node, self.engine.pull(self._ref(step.node, digest)))
         self.publisher.mark_tested(record.fingerprint, step.tests, digest)
         return digest, record.size_bytes

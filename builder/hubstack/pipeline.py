@@ -79,6 +79,18 @@ class Inputs:
     def _joint(self) -> Mapping[str, Fingerprint]:
         return over_platforms((one for one in self.graph.images if one.node in self.identities), self.fingerprint)
 
+    @cached_property
+    def merging(self) -> frozenset[str]:
+        """The nodes of stacks whose layers are merged, and those of no stack where the project's are."""
+        merged = frozenset(self._of(Method.MERGE))
+        if self.project.settings.assembly is Method.CHAIN:
+            return merged
+        return merged.union(self.graph.nodes.keys() - self._of(Method.CHAIN))
+
+    def _of(self, method: Method) -> Sequence[str]:
+        images = self.graph.images
+        return needed(self.graph, (one.node for one in images if self.project.method(one.variant.stack) is method))
+
     def on(self, platform: str) -> Inputs:
         """Only what is for ``platform``, if that is one of the project's. Raises UsageError where nothing is left."""
         platforms = self.project.settings.platforms
@@ -103,7 +115,7 @@ class Inputs:
         }
 
     def plan(self, known: Known | None, *, rebase: bool | None = None) -> Plan:
-        """``rebase``: whether nodes may be moved instead of built; None: where the project's layers are merged.
+        """``rebase``: whether nodes may be moved instead of built; None: those of stacks whose layers are merged.
 
         An image of several platforms is planned, and so published, with all of them, whichever one is selected.
         """
@@ -120,10 +132,10 @@ class Inputs:
             sources=sources,
             blocked=self.blocked,
         )
-        may_rebase = self.project.settings.assembly is Method.MERGE if rebase is None else rebase
-        if not may_rebase or known is None:
+        if rebase is False or known is None:
             return plan
-        return with_rebases(plan, self.identities, sources, known.recorded)
+        nodes = self.graph.nodes.keys() if rebase else self.merging
+        return with_rebases(plan, self.identities, sources, known.recorded, nodes)
 
 
 def demand(project: Project, graph: Graph) -> Demand:

@@ -7,7 +7,7 @@ asked once for each of them, however many nodes lie below.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Protocol
@@ -60,12 +60,21 @@ class Step:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Former:
+    """An earlier build of a node."""
+
+    node: Node
+    parents: tuple[Fingerprint, ...]  # sorted
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """Steps in build order, parents before children, and the images that the selection publishes."""
 
     steps: tuple[Step, ...]
     images: tuple[Image, ...]
+    former: Mapping[Fingerprint, Former] = field(default_factory=dict)  # builds to be moved, and what these stand on
 
     @cached_property
     def by_node(self) -> Mapping[str, Step]:

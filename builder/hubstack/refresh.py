@@ -6,12 +6,12 @@ same packages, and newer ones came. After any other change below, nobody can kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from hubstack.fingerprint import Identity, fingerprint_of
-from hubstack.plan import Action, Plan, Step
+from hubstack.plan import Action, Former, Plan, Step
 from hubstack.record import Fact, Record
 from hubstack.reference import Fingerprint
 
@@ -23,11 +23,32 @@ Recorded: TypeAlias = Callable[[Iterable[Fingerprint]], Mapping[Fingerprint, Rec
 
 
 def with_rebases(
-    plan: Plan, identities: Mapping[str, Identity], sources: Mapping[str, Mapping[str, str]], recorded: Recorded
+    plan: Plan,
+    identities: Mapping[str, Identity],
+    sources: Mapping[str, Mapping[str, str]],
+    recorded: Recorded,
+    nodes: Collection[str],
 ) -> Plan:
-    """The plan with the builds that may be moved. ``sources`` are the project's files behind each node."""
+    """The plan with those builds of ``nodes`` that may be moved. ``sources`` are the project's files behind each node."""
     past = _Past(identities, sources, recorded)
-    return replace(plan, steps=tuple(replace(step, moved=_moved(step, past)) for step in plan.steps))
+    moved = {step.node.id: _moved(step, past) for step in plan.steps if step.node.id in nodes}
+    steps = tuple(replace(step, moved=moved.get(step.node.id)) for step in plan.steps)
+    records = {step.node.id: step.record for step in steps if step.moved is not None and step.record is not None}
+    return replace(plan, steps=steps, former=_former(plan, records, past))
+
+
+def _former(plan: Plan, records: Mapping[str, Record], past: _Past) -> Mapping[Fingerprint, Former]:
+    """These builds, and what they stand on, but for what is as it was."""
+    found: dict[Fingerprint, Former] = {}
+    waiting = [*records.items()]
+    while waiting:
+        node, record = waiting.pop()
+        parents = _parents(record.facts)
+        found[record.fingerprint] = Former(node=plan.by_node[node].node, parents=tuple(sorted(parents.values())))
+        for parent, fingerprint in parents.items():
+            if fingerprint not in found and (below := past.before(parent, fingerprint)) is not None:
+                waiting.append((parent, below))
+    return found
 
 
 def _moved(step: Step, past: _Past) -> Fingerprint | None:
@@ -66,6 +87,10 @@ class _Past:
             fingerprint == now[parent] or self._is_refreshed(parent, fingerprint)
             for parent, fingerprint in _parents(record.facts).items()
         )
+
+    def before(self, node: str, fingerprint: Fingerprint) -> Record | None:
+        """The record of a build that a node has been; None if it is that still."""
+        return None if fingerprint == self.identities[node].fingerprint else self._record(fingerprint)
 
     def _is_refreshed(self, node: str, old: Fingerprint) -> bool:
         key = node, old

@@ -132,16 +132,29 @@ def test_what_a_link_of_the_layer_leads_to() -> None:
     assert refused(old, newer, own) == ""
 
 
-def test_folders_of_the_layer_stand_before_those_of_the_new_base_as_if_it_were_built() -> None:
+@pytest.mark.parametrize(
+    ("was", "layer", "now", "joint"),
+    [
+        (
+            "/usr/bin",
+            "/opt/lab/bin:/usr/bin:/opt/old",
+            "/new:/usr/bin:/behind",
+            "/opt/lab/bin:/new:/usr/bin:/behind:/opt/old",
+        ),
+        ("/venv:/usr/bin", "/venv:/opt/lab/bin:/usr/bin", "/venv:/usr/bin", "/venv:/opt/lab/bin:/usr/bin"),
+        ("/venv:/usr/bin", "/venv:/usr/bin", "/usr/bin:/new:/venv", "/usr/bin:/new:/venv"),
+        ("/venv:/usr/bin", "/venv:/opt/lab/bin:/usr/bin", "/venv:/new:/usr/bin", "/venv:/opt/lab/bin:/new:/usr/bin"),
+    ],
+)
+def test_folders_of_the_layer_stand_before_those_of_the_new_base_as_if_it_were_built(
+    was: str, layer: str, now: str, joint: str
+) -> None:
     def with_path(one: Built, path: str) -> Built:
         return replace(one, config={"Env": [f"PATH={path}"]})
 
-    old = {
-        OLD: with_path(node("debian", {}), "/usr/bin"),
-        LAYER: with_path(node("lab", {"opt/lab": b""}, OLD), "/opt/lab/bin:/usr/bin:/opt/old"),
-    }
-    found = rebase(old, LAYER, {NEW: with_path(node("debian", {"v": b""}), "/new:/usr/bin:/behind")}, NEW)
-    assert found.assembled.config["Env"] == ["PATH=/opt/lab/bin:/new:/usr/bin:/behind:/opt/old"]
+    old = {OLD: with_path(node("debian", {}), was), LAYER: with_path(node("lab", {"opt/lab": b""}, OLD), layer)}
+    found = rebase(old, LAYER, {NEW: with_path(node("debian", {"v": b""}), now)}, NEW)
+    assert found.assembled.config["Env"] == [f"PATH={joint}"]
 
 
 def test_another_machine() -> None:

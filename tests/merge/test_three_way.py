@@ -248,7 +248,12 @@ def test_configs() -> None:
     assert (merged["User"], merged["Cmd"], list(merged["ExposedPorts"])) == ("1000", ["lab"], ["80/tcp", "81/tcp"])
     assert conflicts == []
     _, conflicts = merge_configs(
-        base, [("one", one), ("two", base | {"Cmd": ["sh"], "Env": ["A=3"]}), ("x", base | {"Env": ["A=2"]})]
+        base,
+        [
+            ("one", one),
+            ("two", base | {"Cmd": ["sh"], "Env": ["PATH=/bin:/sbin", "A=3"]}),
+            ("x", base | {"Env": ["PATH=/bin:/sbin", "A=2"]}),
+        ],
     )
     assert [str(one) for one in conflicts] == [
         "one and two: set Cmd to ['lab'] and ['sh']",

@@ -19,8 +19,8 @@ from hubstack.merge.foresight import foresee
 from hubstack.merge.interest import TRIGGERS
 from hubstack.merge.join import Joiner
 from hubstack.merge.mergers import STATUS
-from hubstack.merge.shelf import Shelf
-from hubstack.model import Node, Preference
+from hubstack.merge.shelf import Shelf, Source
+from hubstack.model import Method, Node, Preference
 from hubstack.pipeline import Inputs
 from hubstack.plan import Action
 from hubstack.publish import Remote
@@ -32,7 +32,7 @@ from hubstack.tier import Judgement, Tier, judge
 
 from tests.fakes.engine import Call
 from tests.fakes.registry import FakeRegistry, problem
-from tests.family import MERGED, Family
+from tests.family import CHAIN, MERGED, Family
 from tests.site import Site
 
 APART = replace(MERGED, stacks={"lab": "lab", "r": "r"})
@@ -215,24 +215,102 @@ def test_only_a_refresh_below_lets_a_node_be_moved(site: Site, changed: dict[str
     assert {step.node.id for step in plan.steps if step.moved} == moved
 
 
-def test_a_chain_is_moved_when_somebody_asks_for_it(site: Site) -> None:
-    chain = Family(below={"debian": [], "lab": ["debian"]}, stacks={"minimal": "lab"})
-    site.run(chain.inputs())
-    again = refreshed(chain).inputs()
-    assert [step.node.id for step in site.plan(again).steps if step.moved] == []
+def test_a_chain_is_moved_when_somebody_asks_for_it(site: Site, elsewhere: Site) -> None:
+    """From a machine that has nothing: the indexes are made then, from the blobs of the old build."""
+    site.run(CHAIN.inputs())
+    again = refreshed(CHAIN).inputs()
+    outcomes = elsewhere.run(again, plan=elsewhere.plan(again, rebase=True))
+    assert notes(outcomes) == {"lab": "rebased", "scipy": "rebased"}
+    assert elsewhere.engine.verbs("build") == ["debian"]
+    assert sorted(site.says(outcomes["scipy"].digest)) == ["debian", "lab", "scipy"]
+    assert layers(site, outcomes["scipy"])[0] == layers(site, outcomes["debian"])[0]
+    third = refreshed(CHAIN, "2026-12-24").inputs()
+    assert notes(site.run(third, plan=site.plan(third, rebase=True))) == {"lab": "rebased", "scipy": "rebased"}
+
+
+def test_a_chain_is_built_when_nobody_asks_and_costs_no_indexes(site: Site) -> None:
+    site.run(CHAIN.inputs())
+    again = refreshed(CHAIN).inputs()
+    assert notes(site.run(again)) == {}
+    assert site.engine.verbs("build") == ["debian", "lab", "scipy"] * 2
+    assert site.tags("index-") == {}
+
+
+def test_of_the_old_line_only_what_has_changed_is_another(site: Site, elsewhere: Site) -> None:
+    site.run(CHAIN.inputs())
+    was, again = CHAIN.inputs(), replace(CHAIN, epochs={"lab": "2026-11-29"}).inputs()
+    plan = elsewhere.plan(again, rebase=True)
+    assert plan.former.keys() == {was.fingerprint("lab"), was.fingerprint("scipy")}
+    assert notes(elsewhere.run(again, plan=plan)) == {"scipy": "rebased"}
+
+
+def test_an_old_build_whose_signature_nobody_checks_counts_only_where_it_was_made(site: Site, elsewhere: Site) -> None:
+    site.run(CHAIN.inputs())
+    was, again = CHAIN.inputs(), refreshed(CHAIN).inputs()
+    plan = site.plan(again, rebase=True)
+    former = {old: Source(name=one.node.layer, parents=one.parents) for old, one in plan.former.items()}
+
+    def taken(there: Site) -> int:
+        shelf = there.invocation(again.project).shelf(again, there.connect(), push=False)
+        try:
+            return len(replace(shelf, trust=False).knowing(former).take([was.fingerprint("scipy")], {}))
+        finally:
+            there.close()
+
+    assert taken(site) == 3
+    with pytest.raises(RegistryError, match="is not in the registry"):
+        taken(elsewhere)
+
+
+MIXED = replace(
+    MERGED, below={**MERGED.below, "lone": ["debian"]}, stacks={**MERGED.stacks, "line": "lone"}, assembly=Method.CHAIN
+)
+OF_ALL = {"lab", "r", "scipy", "kernel"}
+
+
+@pytest.mark.parametrize(
+    ("family", "moved"),
+    [
+        (MIXED, set[str]()),
+        (replace(MIXED, methods={"all": Method.MERGE}), OF_ALL),
+        (replace(MIXED, methods={"line": Method.MERGE}), {"lone"}),
+        (replace(MIXED, assembly=Method.MERGE), {*OF_ALL, "lone"}),
+        (replace(MIXED, assembly=Method.MERGE, methods={"line": Method.CHAIN}), OF_ALL),
+        (replace(MIXED, assembly=Method.MERGE, methods={"minimal": Method.CHAIN, "all": Method.CHAIN}), {"lone"}),
+    ],
+)
+def test_unasked_those_nodes_are_moved_of_which_some_stack_is_merged(
+    site: Site, family: Family, moved: set[str]
+) -> None:
+    site.run(family.inputs())
+    again = refreshed(family).inputs()
+    assert {step.node.id for step in site.plan(again).steps if step.moved} == moved
+    assert {step.node.id for step in site.plan(again, rebase=False).steps if step.moved} == set()
+    assert {node for node, note in notes(site.run(again)).items() if note == "rebased"} == moved
+
+
+def test_what_no_stack_has_is_moved_as_the_project_says(site: Site) -> None:
+    stacks = {"line": "lone", "x": "lab"}
+    for method, moved in ((Method.MERGE, {"lab"}), (Method.CHAIN, set[str]())):
+        family = replace(MIXED, stacks=stacks, assembly=method, methods={"line": Method.CHAIN})
+        site.run(family.inputs())
+        again = refreshed(family).inputs()
+        without = replace(again, graph=replace(again.graph, images=again.graph.images[:1]))
+        assert {step.node.id for step in site.plan(without).steps if step.moved} == moved
 
 
 def test_where_the_old_image_is_gone_the_node_is_built(site: Site, fake: FakeRegistry) -> None:
     inputs = MERGED.inputs()
     site.run(inputs)
     for repository in fake.repositories.values():
-        for tag in [tag for tag in repository.tags if tag.startswith("index-")]:
+        for tag in [tag for tag in repository.tags if tag.startswith(("index-", "fp-"))]:
             del repository.tags[tag]
     other = Site.at(site.folder.parent / "new", fake)
     outcomes = other.run(refreshed(MERGED).inputs())
     assert outcomes["lab"].note.startswith("not rebased: ")
     assert "lab" in other.engine.verbs("build")
-    assert any(isinstance(event, Line) and "index-" in event.text for event in other.events)
+    gone = f"fp-{inputs.fingerprint('debian')} is not in the registry"
+    assert any(isinstance(event, Line) and gone in event.text for event in other.events)
 
 
 # --- what is believed ------------------------------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
 """The three-way merge of image configs (OCI image-spec 1.1, config.md), field by field.
 
-Variables and labels by name; variables that are lists of folders as ordered unions; ports and volumes as unions; what an image
-has one of (user, folder, command …) as the one part that changes it says.
+Variables and labels by name; variables that are lists of folders, where several parts have changed them, as ordered unions;
+ports and volumes one by one; what an image has one of (user, folder, command …) as the one part that changes it says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from hubstack.merge.conflict import Cause, Conflict
@@ -54,7 +55,7 @@ def merge_configs(
     merged: dict[str, Any] = {}
     for name in _SETS:
         joint: dict[str, Any] = {
-            key: {} for one in (base, *(config for _, config in parts)) for key in sorted(one.get(name) or {})
+            key: {} for key in _keys(base.get(name) or {}, [config.get(name) or {} for _, config in parts])
         }
         merged |= {name: joint} if joint else {}
     for name in _SINGLE:
@@ -66,6 +67,12 @@ def merge_configs(
     env = _texts("variable", _env(base), [(part, _env(config)) for part, config in parts], conflicts)
     merged["Env"] = [f"{name}={value}" for name, value in env.items()]
     return merged, conflicts
+
+
+def _keys(base: Collection[str], parts: Sequence[Collection[str]]) -> Sequence[str]:
+    """What any has put in, without what any has taken out."""
+    found = dict.fromkeys(key for one in (base, *parts) for key in sorted(one))
+    return [key for key in found if key not in base or all(key in one for one in parts)]
 
 
 def _mixed(base: Mapping[str, Any], parts: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Conflict]:
@@ -82,7 +89,7 @@ def _one(what: str, was: Any, values: Sequence[tuple[str, Any]], conflicts: list
     changed = [(part, value) for part, value in values if value != was]
     wanted = list({repr(value): value for _, value in changed}.values())
     if len(wanted) > 1:
-        said = " and ".join(repr(value) for value in wanted)
+        said = " and ".join("nothing" if value is None else repr(value) for value in wanted)
         parts = tuple(dict.fromkeys(part for part, _ in changed))
         conflicts.append(Conflict(parts=parts, path="", what=f"set {what} to {said}", cause=Cause.CONFIG))
     return wanted[0] if wanted else was
@@ -94,35 +101,65 @@ def _texts(
     merged: dict[str, str] = {}
     for name in dict.fromkeys(name for one in (base, *(texts for _, texts in parts)) for name in one):
         was, values = base.get(name), [(part, texts.get(name)) for part, texts in parts]
-        if what == "variable" and name in _FOLDERS and _can_join(was, [value for _, value in values]):
-            value: str | None = _folders(was or "", [value for _, value in values if value is not None])
-        else:
-            value = _one(f"the {what} {name}", was, values, conflicts)
+        one = _folders if what == "variable" and name in _FOLDERS else _one
+        value = one(f"the {what} {name}", was, values, conflicts)
         if value is not None:
             merged[name] = value
     return merged
 
 
-def _can_join(was: str | None, values: Sequence[str | None]) -> bool:
-    """Whether each has all that the base has, in its order; else it is as with other variables."""
-    base = _split(was)
-    lists = [list(dict.fromkeys(_split(value))) for value in values if value is not None]
-    return all([folder for folder in one if folder in base] == list(dict.fromkeys(base)) for one in lists)
+def _folders(
+    what: str, was: str | None, values: Sequence[tuple[str, str | None]], conflicts: list[Conflict]
+) -> str | None:
+    """As others, with its doubled and empty entries, but where several parts have changed it, each in its way."""
+    changed = [(part, value) for part, value in values if value != was]
+    if len({value for _, value in changed}) > 1:
+        joint = _joined(was, [value for _, value in changed])
+        if joint is not None:
+            return joint
+        changed = [
+            one for one in changed if any(_joined(was, [one[1], other]) is None for _, other in changed)
+        ] or changed
+    result: str | None = _one(what, was, changed, conflicts)
+    return result
 
 
-def _folders(was: str, values: Sequence[str]) -> str:
-    """What parts have put before the base's folders, the topmost first, as if each stood on those below; then these, then what
-    they have put behind; each once.
+def _joined(was: str | None, values: Sequence[str | None]) -> str | None:
+    """Each folder once, in an order that no value contradicts; None where there is none, or one lacks a folder of the base's.
+
+    What that leaves open: what parts have put before a folder of the base's stands as if each part stood on those below it,
+    the topmost first; what they have put behind all of them, the lowest first.
     """
-    base = _split(was)
-    before: list[str] = []
-    behind: list[str] = []
-    for value in values:
-        folders = _split(value)
-        first = next((number for number, folder in enumerate(folders) if folder in base), len(folders) if base else 0)
-        before = [*(folder for folder in folders[:first] if folder not in base), *before]
-        behind += [folder for folder in folders[first:] if folder not in base]
-    return ":".join(dict.fromkeys((*before, *base, *behind)))
+    base = [*dict.fromkeys(_split(was))]
+    lists = [[*dict.fromkeys(_split(value))] for value in values]
+    if any([folder for folder in one if folder in base] != base for one in lists):
+        return None
+    below: dict[str, set[str]] = {folder: set() for one in lists for folder in one}
+    for first, second in (pair for one in lists for pair in pairwise(one)):
+        below[second].add(first)
+    waiting, order = _ranked(base, lists), list[str]()
+    while waiting:
+        free = next((folder for folder in waiting if below[folder].issubset(order)), None)
+        if free is None:
+            return None
+        waiting.remove(free)
+        order.append(free)
+    return ":".join(order) or ":" * len(order)  # the empty place alone
+
+
+def _ranked(base: Sequence[str], lists: Sequence[Sequence[str]]) -> list[str]:
+    """All folders, as they would stand if no part had put one between the base's."""
+    ranks = dict.fromkeys(base, (1, 0, 0))
+    for number, one in enumerate(lists):
+        last = one.index(base[-1]) if base else 0
+        for place, folder in enumerate(one):
+            if folder in base:
+                continue
+            if place < last:
+                ranks[folder] = (0, -number, place)
+            else:
+                ranks.setdefault(folder, (2, number, place))
+    return sorted(ranks, key=ranks.__getitem__)
 
 
 def _split(value: str | None) -> list[str]:

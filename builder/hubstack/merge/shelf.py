@@ -44,7 +44,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """``write`` is False where nothing may be pushed. Nodes that are in no plan any more are those whose index is there.
+    """``write`` is False where nothing may be pushed. Nodes that are in no plan any more are those whose index is there,
+    or that it was told of (``knowing``).
 
     ``trust`` is False where only what is signed is believed: nobody signs an index, so it is made here, from blobs whose image
     is signed, or was made on this machine.
@@ -62,6 +63,14 @@ class Shelf:
     def as_it_is(self) -> Shelf:
         """It without the means to make an index: what needs one that isn't there is a RegistryError, and no blob is fetched."""
         return replace(self, sources={})
+
+    def knowing(self, former: Mapping[Fingerprint, Source]) -> Shelf:
+        """It with the means to make the indexes of builds that are in no plan any more.
+
+        No signature of theirs is checked: where that counts, only of what was made on this machine.
+        """
+        ours = {node: one for node, one in former.items() if self.trust or self.store.part(node) is not None}
+        return replace(self, sources={**ours, **self.sources})
 
     def take(self, tops: Iterable[Fingerprint], digests: Mapping[Fingerprint, Digest]) -> Mapping[Fingerprint, Built]:
         """``tops`` and all that they stand on, parents first. ``digests`` are those of images that are known; which image a node
