@@ -202,10 +202,63 @@ def test_packages_that_exclude_each_other() -> None:
     }
     found = assemble([("base", "a"), ("base", "b")], built)
     assert [str(one) for one in found.conflicts] == [
-        "a and b: exim's Conflicts: mta doesn't hold in both together",
-        "a and b: postfix's Conflicts: mta doesn't hold in both together",
+        "a and b: exim 1 of a has Conflicts: mta, which doesn't hold in both together, as postfix 1 of b is there",
+        "a and b: postfix 1 of b has Conflicts: mta, which doesn't hold in both together, as exim 1 of a is there",
     ]
-    assert "a and b: exim's" in MergeConflict(found.conflicts).message
+    assert "together, as exim 1 of a is there. Leave one" in MergeConflict(found.conflicts).message
+
+
+def test_of_many_layers_those_are_named_that_have_the_packages() -> None:
+    mta = "Provides: mta\nConflicts: mta"
+    lines = (("base", "mid", "a", "one"), ("base", "mid", "far"), ("base", "mid", "b", "two"))
+    built = {name: node(name, {f"opt/{name}": b""}, 9 - number) for number, name in enumerate(NAMES)}
+    built |= {
+        "base": node("base", {STATUS: packages(sh="", lib="")}, 99),
+        "one": node("one", {STATUS: packages(sh="", lib="", exim=mta)}),
+        "b": node("b", {STATUS: packages(sh="", lib="", postfix=mta)}),
+    }
+    found = assemble(lines, built).conflicts
+    assert {one.parts for one in found} == {("one", "b")} or {one.parts for one in found} == {("b", "one")}
+    assert "exim 1 of one has Conflicts: mta, " in found[0].what
+    assert ", as postfix 1 of b is there" in found[0].what
+    built |= {
+        "one": node("one", {STATUS: packages(sh="", lib="", tool="Depends: lib")}),
+        "b": node("b", {STATUS: packages(sh="")}),
+    }
+    (conflict,) = assemble(lines, built).conflicts
+    assert {*conflict.parts} == {"one", "b"}
+    assert (
+        conflict.what
+        == "tool 1 of one has Depends: lib, which doesn't hold in both together, as nothing of that is left"
+    )
+    assert conflict.remedy.startswith("Install what is required")
+
+
+def test_of_many_layers_those_are_named_that_set_a_variable() -> None:
+    built = {name: node(name, {f"opt/{name}": b""}, 9 - number, Env=["X=0"]) for number, name in enumerate(NAMES)}
+    for name, value in (("one", "1"), ("two", "1"), ("b", "2")):
+        built[name] = replace(built[name], config={"Env": [f"X={value}"]})
+    lines = (("base", "mid", "one", "two"), ("base", "far"), ("base", "a"), ("base", "b"))
+    (conflict,) = assemble(lines, built).conflicts
+    assert sorted(conflict.parts) == ["b", "one"]
+    assert str(conflict).endswith("set the variable X to '1' and '2'")
+    built["b"] = replace(built["b"], config={"Env": ["X=0"], "Entrypoint": ["b"]})
+    built["two"] = replace(built["two"], config={"Env": ["X=1"], "Cmd": ["two"]})
+    (conflict,) = assemble(lines, built).conflicts
+    assert conflict.what == "set Entrypoint (b) and Cmd (two), which belong together"
+
+
+def test_what_is_said_of_a_path_names_the_layers_that_have_it() -> None:
+    site = "opt/venv/lib/python3.13/site-packages"
+    built = {name: node(name, {f"opt/{name}": b""}, 9 - number) for number, name in enumerate(NAMES)}
+    for name, version in (("one", "1.0"), ("b", "2.0")):
+        there: dict[str, Content] = {site: FOLDER, f"{site}/tool-{version}.dist-info/METADATA": b""}
+        built[name] = node(name, there)
+    lines = (("base", "mid", "one", "two"), ("base", "far"), ("base", "a", "b"))
+    (conflict,) = assemble(lines, built).conflicts
+    assert sorted(conflict.parts) == ["b", "one"]
+    assert "tool 1.0 of one" in conflict.what
+    assert "2.0 of b" in conflict.what
 
 
 def test_two_versions_of_a_distribution_in_one_folder() -> None:

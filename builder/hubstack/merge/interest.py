@@ -16,7 +16,7 @@ from itertools import chain, pairwise, permutations
 from typing import TYPE_CHECKING, TypeAlias
 
 from hubstack.merge.aggregate import NAMES, aggregates
-from hubstack.merge.conflict import Cause, Conflict
+from hubstack.merge.conflict import Cause, Conflict, shown
 from hubstack.merge.entry import GONE, Entry, Index, Kind
 from hubstack.merge.mergers.line import by_path, diversions
 from hubstack.merge.mergers.side import text
@@ -59,7 +59,7 @@ class Interest:
 
     def __str__(self) -> str:
         whose = f" of {self.host}" if self.host else ""
-        return f"{self.who}{whose} has to be told of what {self.guest} has (/{self.path})"
+        return shown(f"{self.who}{whose} has to be told of what {self.guest} has (/{self.path})")
 
 
 _POSTINST = """\
