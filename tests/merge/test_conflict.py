@@ -129,6 +129,13 @@ def test_many_paths_of_which_the_same_is_to_be_said_are_one_line() -> None:
     )
 
 
+def test_who_has_many_paths_that_no_folder_has_together() -> None:
+    many = {f"{name}/x": name.encode() for name in "abcd"}
+    found = merged({}, a=many, b=dict.fromkeys(many, b"other"))
+    (line,) = MergeConflict(found.conflicts).message.splitlines()[1:]
+    assert line.startswith("  a and b: have 4 paths of which each has different contents, /a/x the first. ")
+
+
 def test_a_remedy_for_several_is_said_once_and_two_causes_have_two() -> None:
     conflicts = [Conflict(parts=("a", "b"), path=path, what="differs", cause=Cause.PATH) for path in ("x", "y")]
     lines = MergeConflict([*conflicts, Conflict(parts=("a", "b"), path="", what="clash", cause=Cause.ID)]).message

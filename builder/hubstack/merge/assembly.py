@@ -18,7 +18,7 @@ from typing import Any
 from hubstack.merge import npm, python, r
 from hubstack.merge.abridged import whole
 from hubstack.merge.blame import is_the_same, named, relations
-from hubstack.merge.choice import decidable, put, put_whole
+from hubstack.merge.choice import decidable, put, put_whole, why_not
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.debian import versions
@@ -127,7 +127,7 @@ class Workshop:
                 state = self._with(state, path, there, whole=any(one.whole for one in about))
                 state = replace(state, conflicts=rest)
             elif about:
-                why = "that has no such path" if there is None else "one part's version of it isn't true of all"
+                why = "that has no such path" if there is None else why_not(about)
                 said = f" (it can't be resolved by {layer}: {why})"
                 again = (replace(one, what=one.what + said) if one in about else one for one in state.conflicts)
                 state = replace(state, conflicts=tuple(again))
@@ -317,7 +317,8 @@ class Workshop:
             found = {part: self._filling(conflict.path, nodes) for part, nodes in own.items()}
         else:
             return conflict
-        return named(conflict, {part: layers or part for part, layers in found.items()})
+        conflict = named(conflict, {part: layers or part for part, layers in found.items()})
+        return replace(conflict, parts=tuple(sorted(conflict.parts)))
 
     def _filling(self, folder: str, nodes: Sequence[Fingerprint]) -> str:
         """R's packages stand below /usr/local, too."""
@@ -368,8 +369,6 @@ class Workshop:
 
 
 _FEW = 8
-
-
 _FOLDER = Entry(kind=Kind.DIRECTORY)
 _NOTHING = _State(nodes=frozenset(), tree=Index(entries={}), config={})
 

@@ -26,7 +26,7 @@ def named(conflict: Conflict, names: Mapping[str, str]) -> Conflict:
     """With other names for its parts, also in what is said of them; as many parts as before."""
     what = conflict.what
     for part in filter(None, names):
-        pattern = rf"\b(of|in) {re.escape(part)}(?![\w+-])"  # layers' names have no backslashes
+        pattern = rf"\b(of|in|by) {re.escape(part)}(?![\w+-])"  # layers' names have no backslashes
         what = re.sub(pattern, rf"\1 {names[part]}", what).replace(f"({part})", f"({names[part]})")
     return replace(conflict, parts=tuple(names.get(part, part) for part in conflict.parts), what=what)
 

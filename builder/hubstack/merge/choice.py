@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from hubstack.merge.conflict import Cause, Conflict
@@ -30,6 +30,12 @@ def decidable(conflicts: Sequence[Conflict], alone: Callable[[Conflict], bool]) 
         else one
         for one in first
     )
+
+
+def why_not(about: Iterable[Conflict]) -> str:
+    """Of conflicts about one path."""
+    is_behind = any(one.cause is Cause.PLACE for one in about)
+    return "that alone wouldn't do" if is_behind else "one part's version of it isn't true of all"
 
 
 def _is_behind(other: Conflict, one: Conflict) -> bool:

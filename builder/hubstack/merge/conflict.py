@@ -128,4 +128,5 @@ def _fewer(alike: Sequence[Conflict]) -> Iterator[Conflict]:
             continue
         folder = os.path.commonpath([f"/{one.path}" for one in same]).lstrip("/")
         first = same[0].path
-        yield replace(same[0], path=folder, what=f"has {len(same)} paths of which each {what}, /{first} the first")
+        has = "has" if folder else "have"  # the layers do, which are named before
+        yield replace(same[0], path=folder, what=f"{has} {len(same)} paths of which each {what}, /{first} the first")
