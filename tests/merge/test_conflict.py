@@ -324,7 +324,10 @@ def test_no_word_is_offered_about_a_folder_of_which_a_choice_would_lose_somethin
 ) -> None:
     named = dict(zip("abc", layers, strict=False))
     assert remedies(base, **named) == {"d": False}
-    assert all(resolved(base, {"d": name}, **named)[1] for name in named)
+    for name in named:
+        said = resolved(base, {"d": name}, **named)[1]
+        assert said
+        assert all(one.endswith("wouldn't do)") or "no such path" in one for one in said)
 
 
 def test_no_word_is_offered_where_a_version_or_a_diversion_stands_behind_the_path() -> None:

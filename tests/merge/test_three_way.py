@@ -272,6 +272,13 @@ def test_what_is_said_of_a_path_names_the_layers_that_have_it() -> None:
     assert sorted(conflict.parts) == ["b", "one"]
     assert "tool 1.0 of one" in conflict.what
     assert "2.0 of b" in conflict.what
+    built["one"] = node(
+        "one", {"usr/local/lib/R/site-library/x/DESCRIPTION": b"Package: x\nVersion: 1\nImports: y (>= 2)\n"}
+    )
+    for name, newest in (("base", b"2"), ("b", b"1")):
+        built[name] = node(name, {"usr/lib/R/library/y/DESCRIPTION": b"Package: y\nVersion: %s\n" % newest})
+    (conflict,) = assemble(lines, built).conflicts
+    assert conflict.parts == ("b", "one")
 
 
 def test_two_versions_of_a_distribution_in_one_folder() -> None:
