@@ -307,7 +307,8 @@ def remedies(base: Mapping[str, Content], **layers: Mapping[str, Content]) -> di
     """The paths about which layers conflict, and whether a word is said to help."""
     found, _ = resolved(base, {}, **layers)
     assert all(one.remedy.startswith("Move it into") for one in found.conflicts if one.cause is Cause.PLACE)
-    return {one.path: "`resolve:" in one.remedy for one in found.conflicts}
+    offered = {one.path for one in found.conflicts if "`resolve:" in one.remedy}
+    return {one.path: one.path in offered for one in found.conflicts}
 
 
 @pytest.mark.parametrize(

@@ -78,9 +78,8 @@ class Conflict:
     def remedy(self) -> str:
         """What would help, each way a whole one."""
         path = f"/{self.path}"
-        cause = (
-            Cause.PLACE if self.cause is Cause.PATH and shown(path) != path else self.cause
-        )  # no YAML has such a path
+        # what isn't UTF-8 no YAML has
+        cause = Cause.PLACE if self.cause is Cause.PATH and shown(path) != path else self.cause
         return REMEDIES[cause].replace("{path}", path if _PLAIN.fullmatch(path) else json.dumps(path))
 
 
