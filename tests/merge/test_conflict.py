@@ -12,9 +12,9 @@ from hubstack.errors import UsageError
 from hubstack.merge.assembly import Assembled, Built, Workshop
 from hubstack.merge.behind import behind
 from hubstack.merge.conflict import Cause, Conflict, MergeConflict
-from hubstack.merge.entry import Entry, Index, Kind, file_entry
+from hubstack.merge.entry import GONE, Entry, Index, Kind, file_entry
 from hubstack.merge.image import merged_image
-from hubstack.merge.interest import declared
+from hubstack.merge.interest import DIVERSIONS, Interest, declared
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.three_way import Merged, Part, merge
 from hubstack.model import Preference
@@ -54,7 +54,8 @@ def test_a_message_says_who_what_and_how_to_mend_it() -> None:
     assert MergeConflict(found.conflicts).message == (
         "left, right can't be merged:\n"
         "  left and right: /opt/side has different contents. Move it into a layer that both require, build one on the other "
-        "(`after:` with the other's name in one's layer.yaml), or say in the stack, for each path, whose version stands: "
+        "(`after:` with the other's name in one's layer.yaml), keep them apart where they are options (`conflicts:` there), or say in "
+        "the stack, for each path, whose version stands: "
         "`resolve: {/opt/side: {layer: LAYER, reason: WHY}}`."
     )
 
@@ -128,6 +129,13 @@ def test_many_paths_of_which_the_same_is_to_be_said_are_one_line() -> None:
     )
 
 
+def test_who_has_many_paths_that_no_folder_has_together() -> None:
+    many = {f"{name}/x": name.encode() for name in "abcd"}
+    found = merged({}, a=many, b=dict.fromkeys(many, b"other"))
+    (line,) = MergeConflict(found.conflicts).message.splitlines()[1:]
+    assert line.startswith("  a and b: have 4 paths of which each has different contents, /a/x the first. ")
+
+
 def test_a_remedy_for_several_is_said_once_and_two_causes_have_two() -> None:
     conflicts = [Conflict(parts=("a", "b"), path=path, what="differs", cause=Cause.PATH) for path in ("x", "y")]
     lines = MergeConflict([*conflicts, Conflict(parts=("a", "b"), path="", what="clash", cause=Cause.ID)]).message
@@ -149,6 +157,30 @@ def test_ids_are_named_with_their_layers() -> None:
     (conflict,) = merged({}, a=one, b=two).conflicts
     assert str(conflict) == "a and b: /etc/passwd gives the user id 100 to two names: cron in a and sshd in b"
     assert conflict.cause is Cause.ID
+
+
+@pytest.mark.parametrize(
+    ("path", "lines", "what"),
+    [
+        ("etc/group", "same:x:{}:", "gives the group same different ids: 998 in a and 999 in b"),
+        ("etc/passwd", "same:x:{}:9::/:/bin/sh", "gives the user same different ids: 998 in a and 999 in b"),
+        ("etc/passwd", "same:x:9:{}::/:/bin/sh", "gives the user same different groups' ids: 998 in a and 999 in b"),
+    ],
+)
+def test_one_name_with_two_ids_is_about_ids(path: str, lines: str, what: str) -> None:
+    one, two = ({path: f"{lines}\n".format(number).encode()} for number in (998, 999))
+    (conflict,) = merged({}, a=one, b=two).conflicts
+    assert str(conflict) == f"a and b: /{path} {what}"
+    assert "`hubstack update --only ids`" in conflict.remedy
+
+
+def test_what_helps_where_two_have_the_same_subordinate_ids() -> None:
+    one, two = ({"etc/subuid": f"{name}:100000:65536\n".encode()} for name in ("ua", "ub"))
+    (conflict,) = merged({}, a=one, b=two).conflicts
+    assert "`useradd --system`" in conflict.remedy
+    assert "--only ids" not in conflict.remedy
+    two = {"etc/subuid": b"ub:165536:65536\n"}  # as `useradd --key SUB_UID_MIN=165536` writes it
+    assert said(merged({}, a=one, b=two)) == []
 
 
 RECORD = f"{SITE}/six-1.dist-info/RECORD"
@@ -237,6 +269,103 @@ def test_a_word_where_nothing_conflicts_changes_nothing() -> None:
     base = {"etc/shells": b"/bin/sh\n"}
     one, two = ({"etc/shells": f"/bin/sh\n/bin/{name}\n".encode()} for name in "ab")
     assert resolved(base, {"etc/shells": "a"}, a=one, b=two) == resolved(base, {}, a=one, b=two)
+
+
+FOLDER, SHUT = Entry(kind=Kind.DIRECTORY, mode=0o755), Entry(kind=Kind.DIRECTORY, mode=0o700)
+SHARED: dict[str, Content] = {"d": FOLDER, "d/one": file_entry(b"1"), "d/sub": FOLDER, "d/sub/two": b"2"}
+
+
+def unpacked(base: Mapping[str, Content], *layers: Mapping[str, Entry]) -> dict[str, Entry]:
+    """What an image has whose filesystem layers are these, the lowest first."""
+    there: dict[str, Entry] = {}
+    for layer in (index(base).entries, *layers):
+        for path, entry in sorted(layer.items()):
+            if entry.kind is not Kind.DIRECTORY:
+                there = {one: it for one, it in there.items() if one != path and not one.startswith(f"{path}/")}
+            there |= {path: entry} if entry.kind is not Kind.WHITEOUT else {}
+    return there
+
+
+@pytest.mark.parametrize("big", ["keeps", "drops"])
+@pytest.mark.parametrize("other", [GONE, Entry(kind=Kind.LINK, content="e"), b""])
+@pytest.mark.parametrize("chosen", ["keeps", "drops"])
+def test_the_word_about_a_folder_is_about_all_that_stands_in_it(chosen: str, other: Content, big: str) -> None:
+    layers: dict[str, Mapping[str, Content]] = {"keeps": {"d": SHUT}, "drops": {"d": other}}
+    layers = dict(sorted(layers.items(), key=lambda one: one[0] != big))
+    found, conflicts = resolved(SHARED, {"d": chosen}, **layers)
+    assert conflicts == []
+    stacked = [index(one).entries for one in layers.values()]
+    image = unpacked(SHARED, *stacked, found.written)
+    assert image == unpacked(SHARED, index(layers[chosen]).entries)
+    assert image == {path: one for path, one in found.index.entries.items() if one.kind is not Kind.WHITEOUT}
+    assert found.lost.keys() == ({"d/one"} if chosen == "keeps" else set())
+    if chosen == "keeps":
+        assert found.index.contents["d/sub/two"] == b"2"
+
+
+def remedies(base: Mapping[str, Content], **layers: Mapping[str, Content]) -> dict[str, bool]:
+    """The paths about which layers conflict, and whether a word is said to help."""
+    found, _ = resolved(base, {}, **layers)
+    assert all(one.remedy.startswith("Move it into") for one in found.conflicts if one.cause is Cause.PLACE)
+    offered = {one.path for one in found.conflicts if "`resolve:" in one.remedy}
+    return {one.path: one.path in offered for one in found.conflicts}
+
+
+@pytest.mark.parametrize(
+    ("base", "layers"),
+    [
+        ({}, ({"d": Entry(kind=Kind.LINK, content="e")}, {"d": FOLDER, "d/x": b""})),
+        ({"d": b""}, ({"d": b"1"}, {"d": FOLDER, "d/x": b""})),
+        (SHARED, ({"d": GONE}, {"d": SHUT, "d/three": b""})),
+        (SHARED, ({"d": GONE}, {"d": SHUT}, {"d/three": b""})),
+    ],
+)
+def test_no_word_is_offered_about_a_folder_of_which_a_choice_would_lose_something(
+    base: Mapping[str, Content], layers: tuple[Mapping[str, Content], ...]
+) -> None:
+    named = dict(zip("abc", layers, strict=False))
+    assert remedies(base, **named) == {"d": False}
+    for name in named:
+        said = resolved(base, {"d": name}, **named)[1]
+        assert said
+        assert all(one.endswith("wouldn't do)") or "no such path" in one for one in said)
+
+
+def test_no_word_is_offered_where_a_version_or_a_diversion_stands_behind_the_path() -> None:
+    def six(version: str) -> dict[str, Content]:
+        return {
+            f"{SITE}/six.py": version.encode(),
+            f"{SITE}/six-{version}.dist-info/METADATA": b"Name: six\n",
+            "x": version.encode(),
+        }
+
+    assert remedies({}, a=six("1"), b=six("2")) == {f"{SITE}/six.py": False, SITE: False, "x": True}
+    ed = {STATUS: package("ed", "1"), "usr/bin/ed": b"1", "opt/x": b"1", "usr/local/bin/ed": b"1"}
+    newer: dict[str, Content] = {STATUS: package("ed", "2"), **dict.fromkeys((*ed,)[1:], b"2")}
+    assert remedies({}, a=ed, b=newer) == {STATUS: False, "usr/bin/ed": False, "opt/x": True, "usr/local/bin/ed": True}
+    tiny: dict[str, Content] = {"usr/share/help": b"1"}
+    vim: dict[str, Content] = {
+        "usr/share/help": b"2",
+        DIVERSIONS: b"/usr/share/help\n/usr/share/help.tiny\nvim-runtime\n",
+    }
+    assert remedies({}, a=tiny, b=vim) == {"usr/share/help": False}
+
+
+def test_packages_that_exclude_each_other_stand_behind_what_both_have() -> None:
+    one, two = (
+        {STATUS: package(name, "1", "Provides: mta\nConflicts: mta\n"), "usr/sbin/mail": name.encode()}
+        for name in ("exim", "post")
+    )
+    assert remedies({}, a=one, b=two) == {"": False, "usr/sbin/mail": False}
+
+
+def test_what_isnt_utf_8_is_shown_and_no_word_is_offered_that_no_file_can_say() -> None:
+    path = b"opt/lat-\xe9".decode("utf-8", "surrogateescape")
+    found = merged({}, a={path: b"1"}, b={path: b"2"})
+    message = MergeConflict(found.conflicts).message
+    assert "a and b: /opt/lat-\\xe9 has different contents. Move it into" in message
+    assert "resolve:" not in message
+    assert "/opt/lat-\\xe9" in str(Interest(host="a", guest="b", who="x", path=path))
 
 
 def test_the_content_of_the_chosen_version_is_read_from_its_blob_where_no_index_has_it() -> None:

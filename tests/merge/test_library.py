@@ -147,6 +147,20 @@ def test_packages_of_npm() -> None:
     assert said({}, a=package("1.0.0"), b=package("1.0.0")) == []
 
 
+@pytest.mark.parametrize("content", [b"[]", b"1", b""])
+def test_what_is_no_package_of_npms(content: bytes) -> None:
+    path = "usr/lib/node_modules/tool/package.json"
+    assert said({}, a={path: content}, b={"x": b""}) == []
+
+
+def test_one_version_of_a_distribution_under_two_spellings() -> None:
+    one, two = wheel("Foo_Bar", "1.0"), wheel("foo.bar", "1.0")
+    assert said({}, a=one, b=two) == [
+        f"a and b: /{SITE} has foo-bar 1.0 of a and 1.0 of b (in Foo_Bar-1.0.dist-info and foo.bar-1.0.dist-info)"
+    ]
+    assert said({}, a=one, b=one) == said({}, a=one | two, b=dict(reversed([*(one | two).items()]))) == []
+
+
 RECORD = f"{SITE}/six-1.dist-info/RECORD"
 SIX = file_entry(b"import sys\n")
 LINES = (

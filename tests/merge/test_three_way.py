@@ -17,7 +17,7 @@ from hubstack.merge.conflict import Cause, Conflict, MergeConflict
 from hubstack.merge.debian import breaches, compare_versions
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, overlay
 from hubstack.merge.filesystem import write_layer
-from hubstack.merge.interest import TRIGGERS, declared
+from hubstack.merge.interest import DIVERSIONS, TRIGGERS, declared
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.python import stale
 from hubstack.merge.three_way import Merged, Part, merge
@@ -92,7 +92,6 @@ def test_noise_is_nobodys_business(path: str) -> None:
     ("base", "one", "two", "what"),
     [
         ({}, {"a": b"1"}, {"a": b"2"}, "/a has different contents"),
-        ({"a": b"0"}, {"a": GONE}, {"a": b"2"}, "/a is removed by one and changed by another"),
         ({}, {"a": b"1"}, {"a": Entry(kind=Kind.LINK, content="b")}, "/a is a file and a link"),
         (
             {},
@@ -105,12 +104,6 @@ def test_noise_is_nobodys_business(path: str) -> None:
             {"a": file_entry(b"1")},
             {"a": file_entry(b"1", mode=0o755)},
             "/a has different modes, owners or attributes",
-        ),
-        (
-            {"d": FOLDER, "d/x": b"x"},
-            {"d": GONE},
-            {"d/y": b"y"},
-            "/d is a folder in which the one has files, and the other has removed or replaced it",
         ),
         (
             {"bin": Entry(kind=Kind.LINK, content="usr/bin")},
@@ -126,6 +119,26 @@ def test_what_is_refused(
     for parts in permutations((one, two)):
         (conflict,) = said(merged(base, *parts))
         assert conflict.endswith(what)
+
+
+@pytest.mark.parametrize(
+    ("base", "gone", "there", "what"),
+    [
+        ({"a": b"0"}, {"a": GONE}, {"a": b"2"}, "/a is removed by {gone} and changed by {there}"),
+        (
+            {"d": FOLDER, "d/x": b"x"},
+            {"d": GONE},
+            {"d/y": b""},
+            "/d is a folder with files in {there}, and removed or replaced by {gone}",
+        ),
+    ],
+)
+def test_who_has_removed_what_another_has(
+    base: Mapping[str, Content], gone: Mapping[str, Content], there: Mapping[str, Content], what: str
+) -> None:
+    for parts, names in (((gone, there), ("part0", "part1")), ((there, gone), ("part1", "part0"))):
+        (conflict,) = said(merged(base, *parts))
+        assert conflict.endswith(what.format(gone=names[0], there=names[1]))
 
 
 NAMES = ("base", "mid", "one", "two", "far", "a", "b")
@@ -202,10 +215,70 @@ def test_packages_that_exclude_each_other() -> None:
     }
     found = assemble([("base", "a"), ("base", "b")], built)
     assert [str(one) for one in found.conflicts] == [
-        "a and b: exim's Conflicts: mta doesn't hold in both together",
-        "a and b: postfix's Conflicts: mta doesn't hold in both together",
+        "a and b: exim 1 of a has Conflicts: mta, which doesn't hold in both together, as postfix 1 of b is there",
+        "a and b: postfix 1 of b has Conflicts: mta, which doesn't hold in both together, as exim 1 of a is there",
     ]
-    assert "a and b: exim's" in MergeConflict(found.conflicts).message
+    assert "together, as exim 1 of a is there. Leave one" in MergeConflict(found.conflicts).message
+
+
+def test_of_many_layers_those_are_named_that_have_the_packages() -> None:
+    mta = "Provides: mta\nConflicts: mta"
+    lines = (("base", "mid", "a", "one"), ("base", "mid", "far"), ("base", "mid", "b", "two"))
+    built = {name: node(name, {f"opt/{name}": b""}, 9 - number) for number, name in enumerate(NAMES)}
+    built |= {
+        "base": node("base", {STATUS: packages(sh="", lib="")}, 99),
+        "one": node("one", {STATUS: packages(sh="", lib="", exim=mta)}),
+        "b": node("b", {STATUS: packages(sh="", lib="", postfix=mta)}),
+    }
+    found = assemble(lines, built).conflicts
+    assert {one.parts for one in found} == {("one", "b")} or {one.parts for one in found} == {("b", "one")}
+    assert "exim 1 of one has Conflicts: mta, " in found[0].what
+    assert ", as postfix 1 of b is there" in found[0].what
+    built |= {
+        "one": node("one", {STATUS: packages(sh="", lib="", tool="Depends: lib")}),
+        "b": node("b", {STATUS: packages(sh="")}),
+    }
+    (conflict,) = assemble(lines, built).conflicts
+    assert {*conflict.parts} == {"one", "b"}
+    assert (
+        conflict.what
+        == "tool 1 of one has Depends: lib, which doesn't hold in both together, as nothing of that is left"
+    )
+    assert conflict.remedy.startswith("Install what is required")
+
+
+def test_of_many_layers_those_are_named_that_set_a_variable() -> None:
+    built = {name: node(name, {f"opt/{name}": b""}, 9 - number, Env=["X=0"]) for number, name in enumerate(NAMES)}
+    for name, value in (("one", "1"), ("two", "1"), ("b", "2")):
+        built[name] = replace(built[name], config={"Env": [f"X={value}"]})
+    lines = (("base", "mid", "one", "two"), ("base", "far"), ("base", "a"), ("base", "b"))
+    (conflict,) = assemble(lines, built).conflicts
+    assert sorted(conflict.parts) == ["b", "one"]
+    assert str(conflict).endswith("set the variable X to '1' and '2'")
+    built["b"] = replace(built["b"], config={"Env": ["X=0"], "Entrypoint": ["b"]})
+    built["two"] = replace(built["two"], config={"Env": ["X=1"], "Cmd": ["two"]})
+    (conflict,) = assemble(lines, built).conflicts
+    assert conflict.what == "set Entrypoint (b) and Cmd (two), which belong together"
+
+
+def test_what_is_said_of_a_path_names_the_layers_that_have_it() -> None:
+    site = "opt/venv/lib/python3.13/site-packages"
+    built = {name: node(name, {f"opt/{name}": b""}, 9 - number) for number, name in enumerate(NAMES)}
+    for name, version in (("one", "1.0"), ("b", "2.0")):
+        there: dict[str, Content] = {site: FOLDER, f"{site}/tool-{version}.dist-info/METADATA": b""}
+        built[name] = node(name, there)
+    lines = (("base", "mid", "one", "two"), ("base", "far"), ("base", "a", "b"))
+    (conflict,) = assemble(lines, built).conflicts
+    assert sorted(conflict.parts) == ["b", "one"]
+    assert "tool 1.0 of one" in conflict.what
+    assert "2.0 of b" in conflict.what
+    built["one"] = node(
+        "one", {"usr/local/lib/R/site-library/x/DESCRIPTION": b"Package: x\nVersion: 1\nImports: y (>= 2)\n"}
+    )
+    for name, newest in (("base", b"2"), ("b", b"1")):
+        built[name] = node(name, {"usr/lib/R/library/y/DESCRIPTION": b"Package: y\nVersion: %s\n" % newest})
+    (conflict,) = assemble(lines, built).conflicts
+    assert conflict.parts == ("b", "one")
 
 
 def test_two_versions_of_a_distribution_in_one_folder() -> None:
@@ -332,6 +405,15 @@ def test_a_diversion_of_what_another_part_has(path: str) -> None:
     assert refused(base, same, {**same, "usr/bin/y": b"y"}) == []
 
 
+def test_two_diversions_to_one_place() -> None:
+    old = b"/x\n/x.old\nx\n"
+    one, two = (old + f"/{name}\n/bin/d\nx-{name}\n".encode() for name in "yz")
+    base: dict[str, Content] = {DIVERSIONS: old, "bin": Entry(kind=Kind.LINK, content="usr/bin")}
+    (said,) = refused(base, {DIVERSIONS: one}, {DIVERSIONS: two})
+    assert said == "a and b: /usr/bin/d is where /y of a is diverted to, and /z of b"
+    assert refused(base, {DIVERSIONS: one}, {DIVERSIONS: one}) == []
+
+
 def test_an_override_of_what_another_part_has() -> None:
     table, other = "var/lib/dpkg/statoverride", b"root adm 2755 /usr/bin/y\n"
     base: Mapping[str, Content] = {"bin": Entry(kind=Kind.LINK, content="usr/bin"), table: other, "usr/bin/z": b"z"}
@@ -446,7 +528,7 @@ def test_alternatives_are_no_noise() -> None:
 def test_a_folder_that_one_has_made_anew_and_another_has_files_in() -> None:
     anew = Entry(kind=Kind.DIRECTORY, mode=0o755, content=OPAQUE)
     (conflict,) = refused({"d": FOLDER, "d/old": b""}, {"d": anew}, {"d/new": b""})
-    assert conflict.endswith("and the other has removed or replaced it")
+    assert conflict == "a and b: /d is a folder with files in b, and removed or replaced by a"
     assert refused({"d": FOLDER, "d/old": b""}, {"d": anew}, {"d": FOLDER}) == []
 
 
@@ -671,7 +753,9 @@ def test_a_folder_that_two_of_a_part_have_removed_and_made_anew() -> None:
         mark(name): replace(one, parents=(mark(below[name]),) if name in below else ()) for name, one in built.items()
     }
     (conflict,) = Workshop(built=standing).assemble(map(mark, ("two", "far", "one"))).conflicts
-    assert str(conflict).startswith("far and mid+one: /d is a folder in which the one has files")
+    assert str(conflict).startswith(
+        "far and mid+one: /d is a folder with files in far, and removed or replaced by mid+one"
+    )
     assert "d/0" not in Workshop(built=standing).assemble(map(mark, ("two", "one"))).index.entries
 
 

@@ -12,14 +12,16 @@ import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 from hubstack.merge import npm, python, r
 from hubstack.merge.abridged import whole
+from hubstack.merge.blame import is_the_same, named, relations
+from hubstack.merge.choice import decidable, put, put_whole, why_not
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Cause, Conflict
-from hubstack.merge.debian import breaches
+from hubstack.merge.debian import versions
 from hubstack.merge.entry import GONE, Entry, Index, Kind, hides, is_opaque, overlay
 from hubstack.merge.interest import TRIGGERS, Interest, diverted, interests, overridden
 from hubstack.merge.mergers import STATUS
@@ -71,7 +73,7 @@ class Assembled:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
     """A node, or several merged: the whole tree. ``shared`` are the paths that stacking alone may get wrong; those ``anew``
-    are right once the merge is settled.
+    are right once the merge is settled. What is ``hidden`` in the stack is written again.
     """
 
     nodes: frozenset[Fingerprint]
@@ -79,6 +81,7 @@ class _State:
     config: Mapping[str, Any]
     shared: frozenset[str] = frozenset()
     anew: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
     conflicts: tuple[Conflict, ...] = ()
     interests: tuple[Interest, ...] = ()
     parts: dict[Set[Fingerprint], Part] = field(default_factory=dict)  # by what is below them
@@ -100,6 +103,7 @@ class Workshop:
         """What has all of ``tops`` in it; in whichever order they are named. ``resolve``: path → the layer whose version stands."""
         state = self._merged(self._sorted(tops))
         order = self.order(state.nodes)
+        state = replace(state, conflicts=decidable(state.conflicts, lambda one: self._is_all(one, state.nodes)))
         state = self._resolved(state, order, resolve or {})
         written = dict(self._written(state, order))
         return Assembled(
@@ -116,17 +120,36 @@ class Workshop:
         """With a person's word where there are conflicts about a path of which any side's version would do."""
         for path, layer in resolve.items():
             about = [one for one in state.conflicts if one.path == path]
-            having = [self.built[node].index for node in reversed(order) if self.built[node].name == layer]
-            there = next((index for index in having if path in index.entries), None)
+            having = [node for node in reversed(order) if self.built[node].name == layer]
+            there = next((node for node in having if path in self.built[node].index.entries), None)
             if about and there is not None and all(one.cause is Cause.PATH for one in about):
                 rest = tuple(one for one in state.conflicts if one not in about)
-                state = replace(_with(state, path, there), conflicts=rest)
+                state = self._with(state, path, there, whole=any(one.whole for one in about))
+                state = replace(state, conflicts=rest)
             elif about:
-                why = "that has no such path" if there is None else "one part's version of it isn't true of all"
+                why = "that has no such path" if there is None else why_not(about)
                 said = f" (it can't be resolved by {layer}: {why})"
                 again = (replace(one, what=one.what + said) if one in about else one for one in state.conflicts)
                 state = replace(state, conflicts=tuple(again))
         return state
+
+    def _with(self, state: _State, path: str, node: Fingerprint, *, whole: bool) -> _State:
+        """The state with a path as ``node`` has it, and if it is about the ``whole`` of it, as its image has it."""
+        if whole and self.built[node].index.entries[path].kind is Kind.DIRECTORY:
+            tree, hidden = put_whole(state.tree, path, self.tree(node))
+        elif whole:
+            tree, hidden = put_whole(state.tree, path, self.built[node].index)
+        else:
+            tree, hidden = put(state.tree, path, self.built[node].index), frozenset()
+        return replace(state, tree=tree, shared=state.shared | {path}, hidden=state.hidden | hidden)
+
+    def _is_all(self, conflict: Conflict, nodes: Set[Fingerprint]) -> bool:
+        """Whether whatever anybody has in a folder is below each of those between whom one may choose."""
+        layers = {layer for part in conflict.parts for layer in part.split("+")}
+        named = [node for node in nodes if self.built[node].name in layers]
+        choices = [self._merged((node,)).nodes for node in named if conflict.path in self.built[node].index.entries]
+        inside = {node for node in nodes if any(self.built[node].index.inside(conflict.path))}
+        return inside <= frozenset[Fingerprint].intersection(frozenset(nodes), *choices)
 
     def tree(self, node: Fingerprint) -> Index:
         """All that a node's image holds."""
@@ -220,8 +243,13 @@ class Workshop:
         config, odd = merge_configs(
             base.config, [(part.name, state.config) for part, state in zip(parts, states, strict=True)]
         )
+        own = {
+            part.name: [node for node in self.order(state.nodes) if node not in common]
+            for part, state in zip(parts, states, strict=True)
+        }
         found = [self._precise(one, nodes) for one in merged.conflicts]
-        found += [*odd, *_readable(base.tree, parts, merged.index)]
+        found += [self._between(one, own) for one in odd]
+        found += [self._of_packages(one, own) for one in _readable(base.tree, parts, merged.index)]
         found = [self._settled(one, nodes) for one in found]
         interests = (self._whose(one, nodes) for one in _interests(base.tree, parts))
         return _State(
@@ -263,7 +291,50 @@ class Workshop:
         """Which of a part's layers it is that have the path."""
         if not conflict.path:
             return conflict
-        return replace(conflict, parts=tuple(self._having(conflict.path, part, nodes) for part in conflict.parts))
+        return named(conflict, {part: self._having(conflict.path, part, nodes) for part in conflict.parts})
+
+    def _between(self, conflict: Conflict, own: Mapping[str, Sequence[Fingerprint]]) -> Conflict:
+        """Which two layers it is whose configs don't go together, if it is two."""
+        for one, other in product(*own.values()) if len(own) == 2 else ():
+            if self.built[one].name and self.built[other].name:
+                found = (pair for pair in self._configs(one, other) if is_the_same(pair, conflict))
+                if (pair := next(found, None)) is not None:
+                    return pair
+        return conflict
+
+    def _configs(self, one: Fingerprint, other: Fingerprint) -> Sequence[Conflict]:
+        common = self._merged((one,)).nodes & self._merged((other,)).nodes
+        base = self._merged(self._sorted(self._highest(common))) if common else _NOTHING
+        return merge_configs(base.config, [(self.built[node].name, self.built[node].config) for node in (one, other)])[
+            1
+        ]
+
+    def _of_packages(self, conflict: Conflict, own: Mapping[str, Sequence[Fingerprint]]) -> Conflict:
+        """Which layers have changed the packages that it is about, or of a language's, the folder in which these stand."""
+        if conflict.packages:
+            found = {part: self._changing(conflict.packages, nodes) for part, nodes in own.items()}
+        elif conflict.path and conflict.cause in {Cause.VERSION, Cause.RELATION}:
+            found = {part: self._filling(conflict.path, nodes) for part, nodes in own.items()}
+        else:
+            return conflict
+        conflict = named(conflict, {part: layers or part for part, layers in found.items()})
+        return replace(conflict, parts=tuple(sorted(conflict.parts)))
+
+    def _filling(self, folder: str, nodes: Sequence[Fingerprint]) -> str:
+        """R's packages stand below /usr/local, too."""
+        places = (folder, folder.replace("usr/", "usr/local/", 1))
+        filling = (node for node in nodes if any(any(self.built[node].index.inside(place)) for place in places))
+        return "+".join(sorted({self.built[node].name for node in filling} - {""}))
+
+    def _changing(self, packages: Sequence[str], nodes: Sequence[Fingerprint]) -> str:
+        return "+".join(sorted({self.built[node].name for node in nodes if self._changes(packages, node)} - {""}))
+
+    def _changes(self, packages: Sequence[str], node: Fingerprint) -> bool:
+        """Whether a node has one in another version than all that it stands on."""
+        if STATUS not in self.built[node].index.entries:
+            return False
+        tables = [versions(self.tree(one).contents.get(STATUS, b"")) for one in (node, *self.built[node].parents)]
+        return any(all(one.get(name) != tables[0].get(name) for one in tables[1:]) for name in packages)
 
     def _whose(self, interest: Interest, nodes: Set[Fingerprint]) -> Interest:
         host = self._having(TRIGGERS, interest.host, nodes) if interest.trigger else interest.host
@@ -286,8 +357,11 @@ class Workshop:
         tops = dict[str, Entry]()
         for layer in (self.built[node].index.entries for node in reversed(order)):
             tops |= {path: layer[path] for path in among(layer, state.shared - tops.keys())}
-        for path in sorted(state.shared - state.anew):
+        for path in sorted((state.shared - state.anew) | state.hidden):
             top, wanted = tops.get(path, GONE), state.tree.entries.get(path, GONE)
+            if path in state.hidden:
+                yield path, wanted
+                continue
             if wanted == top or plain(wanted) == plain(top):
                 continue
             if not is_noise(path) or wanted == GONE:
@@ -295,16 +369,6 @@ class Workshop:
 
 
 _FEW = 8
-
-
-def _with(state: _State, path: str, index: Index) -> _State:
-    """The state with a path as ``index`` has it; its content may be in blobs only."""
-    entries = stacked(state.tree.entries).but({path: index.entries[path]})
-    contents = {one: content for one, content in state.tree.contents.items() if one != path}
-    contents |= {path: index.contents[path]} if path in index.contents else {}
-    return replace(state, tree=Index(entries=entries, contents=contents), shared=state.shared | {path})
-
-
 _FOLDER = Entry(kind=Kind.DIRECTORY)
 _NOTHING = _State(nodes=frozenset(), tree=Index(entries={}), config={})
 
@@ -344,7 +408,7 @@ def between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]
         *r.clashes(base, indexes, merged),
         *npm.clashes(base, indexes),
         *strangers(base, indexes),
-        *_breaches(base, parts, merged),
+        *relations(base, parts, merged),
     ]
 
 
@@ -354,17 +418,3 @@ def _readable(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflic
     except (ValueError, LookupError) as fault:
         names = tuple(part.name for part in parts)
         return [Conflict(parts=names, path="", what=f"have a database that can't be read ({fault!r})")]
-
-
-def _breaches(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]:
-    """Relations between packages that hold in each part and not in all together."""
-    if not (found := breaches(merged.contents.get(STATUS, b""))):
-        return []
-    indexes = (base, *(part.index for part in parts if len(parts) == 2))  # of more, one may excuse what two others do
-    known = {str(one) for index in indexes for one in breaches(index.contents.get(STATUS, b""))}
-    names = tuple(part.name for part in parts)
-    return [
-        Conflict(parts=names, path="", what=f"{breach} doesn't hold in both together", cause=Cause.RELATION)
-        for breach in found
-        if str(breach) not in known
-    ]

@@ -17,10 +17,13 @@ class Cause(StrEnum):
     """What a conflict comes from. It decides what can be done about it."""
 
     PATH = "path"  # parts want different things of it, and any one of them would do
+    PLACE = "place"  # the same, but a word about it would not be enough
     DATABASE = "database"  # they say different things in a file that is true only in whole
     VERSION = "version"  # one package, two versions
     RELATION = "relation"  # what a package requires or excludes
+    RIVAL = "rival"  # packages that exclude each other
     ID = "id"
+    RANGE = "range"  # of subordinate ids
     INTEREST = "interest"  # one part's packages would have acted on another's files
     CONFIG = "config"
     ORDER = "order"  # one says that it stands after the other
@@ -31,14 +34,20 @@ class Cause(StrEnum):
 _LINE = "build one on the other (`after:` with the other's name in one's layer.yaml)"
 _APART = "say in one's layer.yaml that it `conflicts:` with the other"
 _SHARED = "a layer that both require"
+_OPTIONS = "keep them apart where they are options (`conflicts:` there)"
 REMEDIES = {
-    Cause.PATH: f"Move it into {_SHARED}, {_LINE}, or say in the stack, for each path, whose version stands: "
+    Cause.PATH: f"Move it into {_SHARED}, {_LINE}, {_OPTIONS}, or say in the stack, for each path, whose version stands: "
     "`resolve: {{path}: {layer: LAYER, reason: WHY}}`.",
+    Cause.PLACE: f"Move it into {_SHARED}, {_LINE}, or {_OPTIONS}.",
     Cause.DATABASE: f"Move what says it into {_SHARED}, or {_LINE}.",
     Cause.VERSION: f"Install it in {_SHARED}, or bring both to one version (`hubstack update` locks one), or {_APART}.",
     Cause.RELATION: f"Install what is required in {_SHARED}, or bring it to a version that fits all, or {_APART}.",
-    Cause.ID: "Give each an id of its own: `hubstack update --only ids` does so where packages make the accounts, and a "
+    Cause.RIVAL: "Leave one of the packages out, or bring them to versions that bear each other (`hubstack update` locks the "
+    f"newest), or {_APART}.",
+    Cause.ID: "Give each name one id of its own: `hubstack update --only ids` does so where packages make the accounts, and a "
     f"Dockerfile names the id itself. Or make the account in {_SHARED}.",
+    Cause.RANGE: "Make an account without such ids (`useradd --system`), or give it others (`useradd --key SUB_UID_MIN=FIRST --key "
+    f"SUB_GID_MIN=FIRST`), or make both in {_SHARED}.",
     Cause.INTEREST: f"Install the package that acts in {_SHARED}, or {_LINE}.",
     Cause.CONFIG: f"Set it in {_SHARED}, or in one of them only.",
     Cause.ORDER: "Make a stack of both, in which it is built on the other: `hubstack compose` builds no layer on another.",
@@ -51,21 +60,32 @@ _SHOWN = 3  # paths of one kind; of more, the folder and their number
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conflict:
-    """``path`` has no leading slash; ``what`` ends a sentence about it, or is one where there is no path."""
+    """``path`` has no leading slash; ``what`` ends a sentence about it, or is one where there is no path. ``whole``: it is a
+    folder, and about what stands in it as well. ``packages`` are Debian's that it is about.
+    """
 
     parts: tuple[str, ...]
     path: str
     what: str
     cause: Cause = Cause.OTHER
+    whole: bool = False
+    packages: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{' and '.join(self.parts)}: {f'/{self.path} ' if self.path else ''}{self.what}"
+        return shown(f"{' and '.join(self.parts)}: {f'/{self.path} ' if self.path else ''}{self.what}")
 
     @property
     def remedy(self) -> str:
         """What would help, each way a whole one."""
         path = f"/{self.path}"
-        return REMEDIES[self.cause].replace("{path}", path if _PLAIN.fullmatch(path) else json.dumps(path))
+        # what isn't UTF-8 no YAML has
+        cause = Cause.PLACE if self.cause is Cause.PATH and shown(path) != path else self.cause
+        return REMEDIES[cause].replace("{path}", path if _PLAIN.fullmatch(path) else json.dumps(path))
+
+
+def shown(text: str) -> str:
+    """What people can read of a path that isn't UTF-8: its other bytes in hexadecimal."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def first_line(fault: HubstackError) -> str:
@@ -107,4 +127,5 @@ def _fewer(alike: Sequence[Conflict]) -> Iterator[Conflict]:
             continue
         folder = os.path.commonpath([f"/{one.path}" for one in same]).lstrip("/")
         first = same[0].path
-        yield replace(same[0], path=folder, what=f"has {len(same)} paths of which each {what}, /{first} the first")
+        has = "has" if folder else "have"  # the layers do, which are named before
+        yield replace(same[0], path=folder, what=f"{has} {len(same)} paths of which each {what}, /{first} the first")

@@ -19,20 +19,41 @@ _DIGITS = re.compile(r"(\D*)(\d*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """``package`` needs or excludes ``relation``, as its field says."""
+    """``package`` needs or excludes ``relation``, as its field says. ``others`` are those that it excludes, or of what it needs
+    those that are there, in no fit version.
+    """
 
     package: str
     field: str
     relation: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def excludes(self) -> bool:
+        return self.field in _EXCLUDING
 
     def __str__(self) -> str:
         return f"{self.package}'s {self.field}: {self.relation}"
+
+
+_EXCLUDING = ("Conflicts", "Breaks")
 
 
 @lru_cache(256)  # of many merges, most have parts in common
 def breaches(status: bytes) -> tuple[Breach, ...]:
     """What dpkg would complain of, were the packages of a status file installed together; sorted by package."""
     return tuple(_Installed.of(parse_stanzas(status)).breaches())
+
+
+@lru_cache(64)
+def versions(status: bytes) -> Mapping[str, str]:
+    """Of what is installed: package → version."""
+    return {name: stanza["Version"].strip() for name, stanza in _Installed.of(parse_stanzas(status)).packages.items()}
+
+
+def known_as(status: bytes, relation: str) -> tuple[str, ...]:
+    """The packages that are, in whatever version, what a relation or one of its alternatives says."""
+    return _Installed.of(parse_stanzas(status)).known_as(relation)
 
 
 @dataclass(kw_only=True)
@@ -63,22 +84,30 @@ class _Installed:
             for kind in ("Pre-Depends", "Depends"):
                 for relation in _split(stanza.get(kind, ""), ","):
                     if not any(self._met(one) for one in _split(relation, "|")):
-                        yield Breach(package=name, field=kind, relation=relation)
-            for kind in ("Conflicts", "Breaks"):
+                        yield Breach(package=name, field=kind, relation=relation, others=self.known_as(relation))
+            for kind in _EXCLUDING:
                 for relation in _split(stanza.get(kind, ""), ","):
-                    if self._met(relation, but=name):
-                        yield Breach(package=name, field=kind, relation=relation)
+                    if others := self._meeting(relation, but=name):
+                        yield Breach(package=name, field=kind, relation=relation, others=tuple(dict.fromkeys(others)))
 
-    def _met(self, relation: str, *, but: str = "") -> bool:
-        """Whether a package other than ``but`` is what ``relation`` says."""
+    def known_as(self, relation: str) -> tuple[str, ...]:
+        names = (parsed[0] for one in _split(relation, "|") if (parsed := _parse(one)) is not None)
+        return tuple(dict.fromkeys(package for name in names for package, _ in self.provided.get(name, ())))
+
+    def _met(self, relation: str) -> bool:
+        return _parse(relation) is None or bool(self._meeting(relation))  # what can't be read is no reason to refuse
+
+    def _meeting(self, relation: str, *, but: str = "") -> list[str]:
+        """The packages other than ``but`` that are what ``relation`` says."""
         parsed = _parse(relation)
-        if parsed is None:  # what can't be read is no reason to refuse
-            return not but
+        if parsed is None:
+            return []
         name, operator, wanted = parsed
-        return any(
-            package != but and (not wanted or bool(version and _holds(version, operator, wanted)))
+        return [
+            package
             for package, version in self.provided.get(name, ())
-        )
+            if package != but and (not wanted or (version and _holds(version, operator, wanted)))
+        ]
 
 
 @cache

@@ -12,11 +12,11 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from itertools import chain, pairwise, permutations
+from itertools import chain, pairwise, permutations, product
 from typing import TYPE_CHECKING, TypeAlias
 
 from hubstack.merge.aggregate import NAMES, aggregates
-from hubstack.merge.conflict import Cause, Conflict
+from hubstack.merge.conflict import Cause, Conflict, shown
 from hubstack.merge.entry import GONE, Entry, Index, Kind
 from hubstack.merge.mergers.line import by_path, diversions
 from hubstack.merge.mergers.side import text
@@ -59,7 +59,7 @@ class Interest:
 
     def __str__(self) -> str:
         whose = f" of {self.host}" if self.host else ""
-        return f"{self.who}{whose} has to be told of what {self.guest} has (/{self.path})"
+        return shown(f"{self.who}{whose} has to be told of what {self.guest} has (/{self.path})")
 
 
 _POSTINST = """\
@@ -116,15 +116,15 @@ def interests(base: Index, parts: Mapping[str, Index]) -> Iterator[Interest]:
 
 def diverted(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
     """The other's files that dpkg would have renamed or written elsewhere; where that has the same diversion, it has."""
-    there = diversions(base.contents.get(DIVERSIONS, b"")).values()
+    there = frozenset(diversions(base.contents.get(DIVERSIONS, b"")).values())
     table = {
-        name: diversions(index.contents[DIVERSIONS]).values() if DIVERSIONS in index.contents else there
+        name: frozenset(diversions(index.contents[DIVERSIONS]).values()) if DIVERSIONS in index.contents else there
         for name, index in parts.items()
     }
     for name, other in permutations(parts, 2):
-        for lines in table[name]:
-            if lines in there or lines in table[other]:
-                continue
+        new, news = (table[one] - there for one in (name, other))
+        yield from _diverted_to_one(base, (name, new - news), (other, news - new))
+        for lines in sorted(table[name] - there - table[other]):
             path, place, package = lines.split("\n")
             for one in (_resolve(path, base.links), _resolve(place, base.links)):
                 entry = parts[other].entries.get(one)
@@ -132,6 +132,16 @@ def diverted(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
                     whose = f"{package} of {name}" if package != ":" else name
                     what = f"is in {other}, and diverted by {whose} ({path} to {place})"
                     yield Conflict(parts=(name, other), path=one, what=what, cause=Cause.INTEREST)
+
+
+def _diverted_to_one(base: Index, *sides: tuple[str, Set[str]]) -> Iterator[Conflict]:
+    """Two paths that two parts divert to one place, each pair once: dpkg-divert would refuse the second."""
+    (name, own), (other, others) = sides
+    for one, two in product(sorted(own), sorted(others)) if name < other else ():
+        (path, place, _), (path2, place2, _) = one.split("\n"), two.split("\n")
+        if place == place2 and path != path2:
+            what = f"is where {path} of {name} is diverted to, and {path2} of {other}"
+            yield Conflict(parts=(name, other), path=_resolve(place, base.links), what=what, cause=Cause.INTEREST)
 
 
 def overridden(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:

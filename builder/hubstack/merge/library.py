@@ -57,16 +57,26 @@ def _hidden(folder: str, above: Index) -> bool:
 
 
 def two_versions(parts: Mapping[str, Index], base: Index, read: Reader) -> Iterator[Conflict]:
-    """What two parts have put into one folder under one name."""
-    seen: dict[tuple[str, str], tuple[str, str]] = {}  # (folder, name) → (version, part)
+    """What two parts have put into one folder under one name: two versions, or one that is written in two ways."""
+    seen: dict[tuple[str, str], tuple[str, str, str]] = {}  # (folder, name) → (version, part, where that is said)
     for part, index in parts.items():
         found = described(index, read).items()
-        own = _by_name(package for path, package in found if index.entries[path] != base.entries.get(path))
-        for key, package in sorted(own.items()):
-            version, other = seen.setdefault(key, (package.version, part))
-            if version != package.version:
-                what = f"has {package.name} {version} of {other} and {package.version} of {part}"
+        own = {
+            (package.folder, package.name): (package, path)
+            for path, package in sorted(found, key=lambda one: one[0])
+            if index.entries[path] != base.entries.get(path)
+        }
+        for key, (package, path) in sorted(own.items(), key=lambda one: one[0]):
+            version, other, where = seen.setdefault(key, (package.version, part, path))
+            what = f"has {package.name} {version} of {other} and {package.version} of {part}"
+            if version == package.version and where != path:
+                what += f" (in {_folder(where)} and {_folder(path)})"
+            if (version, where) != (package.version, path):
                 yield Conflict(parts=(other, part), path=package.folder, what=what, cause=Cause.VERSION)
+
+
+def _folder(path: str) -> str:
+    return path.split("/")[-2]
 
 
 Unmet = Callable[[str, Mapping[str, Package]], Iterator[tuple[str, str]]]

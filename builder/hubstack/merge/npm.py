@@ -23,6 +23,10 @@ def clashes(base: Index, parts: Mapping[str, Index]) -> Iterator[Conflict]:
 def _package(path: str, content: bytes) -> Package | None:
     if _PACKAGE.fullmatch(path) is None:
         return None
+    said = json.loads(content or "{}")
+    if not isinstance(said, dict):  # npm doesn't see a package there either
+        return None
     folder, _, rest = path.rpartition(_FOLDER)
-    version = json.loads(content or "{}").get("version", "")
-    return Package(folder=f"{folder}node_modules", name=rest.removesuffix("/package.json"), version=version)
+    return Package(
+        folder=f"{folder}node_modules", name=rest.removesuffix("/package.json"), version=said.get("version", "")
+    )

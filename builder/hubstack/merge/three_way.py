@@ -7,7 +7,7 @@ is noise, or is made anew as the merge is settled, or is a conflict: never a gue
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -153,7 +153,13 @@ class _Merge:
         elif self._is_made_anew(path, wanted):
             self.anew.add(path)
         else:
-            self._refuse(path, changed, _difference(wanted))
+            whole = self._is_about_a_folder(was, wanted)
+            self._refuse(path, changed, _difference(path, changed), whole=whole)
+
+    def _is_about_a_folder(self, was: Entry | None, wanted: Set[Entry]) -> bool:
+        """Whether somebody has a folder of it, and somebody has not."""
+        kinds = {one.kind for one in wanted}
+        return len(kinds) > 1 and Kind.DIRECTORY in kinds | ({was.kind} if was is not None else set())
 
     def _is_made_anew(self, path: str, wanted: Set[Entry]) -> bool:
         """Whichever stands is replaced once the merge is settled."""
@@ -258,14 +264,16 @@ class _Merge:
         parts = [changed[number] for number in clash.versions] if clash.versions else changed
         self._refuse(path, parts, clash.sentence([part.name for part in parts]), clash.cause)
 
-    def _refuse(self, path: str, parts: Sequence[Part], what: str, cause: Cause = Cause.PATH) -> None:
+    def _refuse(
+        self, path: str, parts: Sequence[Part], what: str, cause: Cause = Cause.PATH, *, whole: bool = False
+    ) -> None:
         cause = Cause.DATABASE if cause is Cause.PATH and is_database(path) else cause
         owners = (
             dict.fromkeys(filter(None, (behind(path, part.index) for part in parts))) if cause is Cause.PATH else {}
         )
         what += f" ({', '.join(owners)})" if owners else ""
         names = tuple(sorted(part.name for part in parts))
-        self.conflicts.append(Conflict(parts=names, path=path, what=what, cause=cause))
+        self.conflicts.append(Conflict(parts=names, path=path, what=what, cause=cause, whole=whole))
 
     def _buried(self) -> Iterator[Conflict]:
         """What one part puts into a folder that another has removed, or made into something else."""
@@ -276,8 +284,9 @@ class _Merge:
             for other in self.parts if hidden else ():
                 for path in sorted(hidden & other.index.folders if other is not part else ()):
                     if any(other.index.inside(path)):
-                        what = "is a folder in which the one has files, and the other has removed or replaced it"
-                        yield Conflict(parts=(other.name, part.name), path=path, what=what, cause=Cause.DATABASE)
+                        what = f"is a folder with files in {other.name}, and removed or replaced by {part.name}"
+                        parts = tuple(sorted((other.name, part.name)))
+                        yield Conflict(parts=parts, path=path, what=what, cause=Cause.PLACE)
 
     def _astray(self) -> Iterator[Conflict]:
         """An entry below what is a link in the base would put a folder in the link's place: /bin gone, say."""
@@ -293,10 +302,13 @@ class _Merge:
         return entry is not None and entry.kind is Kind.DIRECTORY
 
 
-def _difference(wanted: Iterable[Entry]) -> str:
+def _difference(path: str, changed: Sequence[Part]) -> str:
+    wanted = [part.index.entries[path] for part in changed]
     kinds = {entry.kind for entry in wanted}
     if Kind.WHITEOUT in kinds:
-        return "is removed by one and changed by another"
+        gone = [part.name for part, entry in zip(changed, wanted, strict=True) if entry.kind is Kind.WHITEOUT]
+        others = [part.name for part in changed if part.name not in gone]
+        return f"is removed by {' and by '.join(sorted(gone))} and changed by {' and by '.join(sorted(others))}"
     if len(kinds) > 1:
         return f"is a {' and a '.join(sorted(kinds))}"
     if len({entry.content for entry in wanted}) > 1:

@@ -12,6 +12,7 @@ from hubstack.merge.mergers.side import Clash, Sides, raw, text, three_way
 _MEMBERS = {"group": (3,), "gshadow": (2, 3)}  # the fields that are lists of names
 _CHANGED = {"shadow": 2}  # the day of the last change of the password
 _ID = {"passwd": 2, "group": 2}
+_NUMBERS = {("passwd", 2): ("user", "ids"), ("passwd", 3): ("user", "groups' ids"), ("group", 2): ("group", "ids")}
 _RANGES = ("subuid", "subgid")
 
 
@@ -55,10 +56,16 @@ def _settle(
         elif number == _CHANGED.get(table):
             values = [max((line[number] for line in there), key=lambda day: int(day or 0))]
         if len(values) > 1:
-            said = [repr(line[number]) for line in there]
-            raise Clash(f"says different things of {name}", [part for part, _ in changed], said, Cause.DATABASE)
+            raise _different(table, name, number, [(part, line[number]) for part, line in changed if line is not None])
         fields.append(values[0])
     return tuple(fields)
+
+
+def _different(table: str, name: str, field: int, said: Sequence[tuple[int, str]]) -> Clash:
+    parts, values = [part for part, _ in said], [value for _, value in said]
+    if (number := _NUMBERS.get((table, field))) is None:
+        return Clash(f"says different things of {name}", parts, [repr(value) for value in values], Cause.DATABASE)
+    return Clash(f"gives the {number[0]} {name} different {number[1]}", parts, values, Cause.ID)
 
 
 def _members(before: str, lists: Sequence[str]) -> str:
@@ -93,4 +100,4 @@ def _check_ranges(
     for (first, count, line), (start, _, other) in pairwise(ranges):
         if start < first + count and not (line in base and other in base):
             parts = [number for number, version in enumerate(versions) if line in version or other in version]
-            raise Clash(f"gives ids of {line} to {other}, too", parts, cause=Cause.ID)
+            raise Clash(f"gives ids of {line} to {other}, too", parts, cause=Cause.RANGE)
