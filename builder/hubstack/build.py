@@ -188,12 +188,13 @@ class Builder:
     def _keep(self, step: Step, digest: Digest) -> None:
         """Have the index of a node that may be merged, or put on another base, before it has a tag.
 
-        Of others it is made when somebody asks for it: a chain need not have its blobs read once more.
+        Of others it is made when somebody asks for it, but where a move has left it: a chain need not have its blobs read once
+        more, and what could not be moved may stand on what has no index.
         """
         node, settings = step.node, self.inputs.project.settings
-        of_merges = self._merged | self.inputs.merging
-        if settings.assembly is Method.MERGE or node.id in of_merges or step.moved is not None:
-            fingerprint = self.inputs.fingerprint(node.id)
+        fingerprint, of_merges = self.inputs.fingerprint(node.id), self._merged | self.inputs.merging
+        was_moved = step.moved is not None and self.shelf.has(fingerprint)
+        if settings.assembly is Method.MERGE or node.id in of_merges or was_moved:
             self.shelf.keep(fingerprint, self._known() | {fingerprint: digest})
             self.shelf.push(fingerprint)
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 from hubstack.errors import UsageError
 from hubstack.merge.assembly import Assembled, Built, Workshop
 from hubstack.merge.behind import behind
+from hubstack.merge.choice import decidable
 from hubstack.merge.conflict import Cause, Conflict, MergeConflict
 from hubstack.merge.entry import GONE, Entry, Index, Kind, file_entry
 from hubstack.merge.image import merged_image
@@ -380,3 +383,20 @@ def test_a_table_that_is_none_is_a_conflict_and_not_the_end_of_the_run() -> None
     one, two = ({"etc/shadow": f"root:*:{day}:0:99999:7:::\n".encode()} for day in ("x", "2"))
     _, conflicts = resolved(base, {}, a=one, b=two)
     assert "can't be read" in conflicts[0]
+
+
+def test_what_others_quarrel_about_takes_no_choice_away() -> None:
+    """`a` or `b` and `d` have two versions of a package; that `a` or `b` and `c` have two messages of the day is another matter."""
+    versions = Conflict(parts=("a+b", "d"), path=STATUS, what="", cause=Cause.VERSION)
+    motd = Conflict(parts=("a+b", "c"), path="etc/motd", what="", cause=Cause.PATH)
+    assert [one.cause for one in decidable([versions, motd], lambda _: True)] == [Cause.VERSION, Cause.PATH]
+    both = replace(motd, parts=("a", "d"))
+    assert [one.cause for one in decidable([versions, both], lambda _: True)] == [Cause.VERSION, Cause.PLACE]
+
+
+def test_the_remedy_names_the_path_as_yaml_reads_it() -> None:
+    path = "opt/\N{GRINNING FACE} and so on"
+    remedy = Conflict(parts=("a", "b"), path=path, what="", cause=Cause.PATH).remedy
+    assert yaml.safe_load(remedy[remedy.index("{") : remedy.rindex("`")]) == {
+        f"/{path}": {"layer": "LAYER", "reason": "WHY"}
+    }

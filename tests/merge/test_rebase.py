@@ -193,3 +193,8 @@ def test_a_folder_that_the_base_has_made_anew_is_not_made_anew_by_the_layer() ->
     found = moved(base, {**base, "d/base": b"2"}, {"d": FOLDER, "d/lab": b""})
     assert found.assembled.conflicts == ()
     assert moved_index(found, LAYER).entries["d"] == FOLDER
+
+
+def test_a_database_that_can_not_be_read_is_said_and_built() -> None:
+    found = refused({"v": b"1"}, {"v": b"2"}, {"usr/lib/node_modules/x/package.json": b"{oops"})
+    assert "have a database that can't be read (JSONDecodeError" in found

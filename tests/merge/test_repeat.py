@@ -69,3 +69,8 @@ def test_nothing_is_said_of_what_could_not_move_or_would_not_matter() -> None:
 
 def test_what_a_merge_has_written_is_nobodys() -> None:
     assert said("merged", one=("", {"opt/a": BIG}), merged=("", {"opt/a": BIG})) is None
+
+
+def test_of_many_layers_three_are_named() -> None:
+    nodes = {name: ("", {"opt/a": BIG}) for name in "abcde"}
+    assert "/opt/a of a, b, c and 2 more." in (said(**nodes) or "")

@@ -804,3 +804,37 @@ def test_of_what_is_gathered_from_many_no_parts_version_would_do(path: str, *, d
     parts = [Part(name=name, index=Index(entries={path: file_entry(name.encode())})) for name in ("a", "b")]
     (conflict,) = merge(base, parts).conflicts
     assert ("resolve" in conflict.remedy) == (conflict.cause is Cause.PATH) == decided
+
+
+def test_a_list_that_all_agree_on_is_no_conflict_where_they_quarrel_about_something_else() -> None:
+    """Two by two, to say who quarrels, two of the three have an order of their own, which the third contradicts."""
+    lists = {"a": "/x:/b", "b": "/y:/b", "c": "/x:/y:/b"}
+    built = {"base": node("base", {}, 9, Env=["PATH=/b"])} | {
+        name: node(name, {"m": name.encode()} if name != "c" else {}, 9 - number, Env=[f"PATH={value}"])
+        for number, (name, value) in enumerate(lists.items())
+    }
+    found = assemble([("base", name) for name in lists], built)
+    assert [*map(str, found.conflicts)] == ["a and b: /m has different contents"]
+    assert found.config["Env"] == ["PATH=/x:/y:/b"]
+
+
+def test_a_folder_in_which_a_merge_has_written_can_be_decided() -> None:
+    """What a merge writes stands in folders, which are in its filesystem layer for that alone."""
+    folders = {
+        name: Entry(kind=Kind.DIRECTORY, mode=mode) for name, mode in (("low", 0o755), ("a", 0o750), ("b", 0o700))
+    }
+    joint = replace(node("", {"etc": folders["low"], "etc/shells": b"/x\n/y\n"}), parents=(MARKS["x"], MARKS["y"]))
+    built = {
+        MARKS["base"]: node("base", {"etc": folders["low"]}),
+        MARKS["x"]: replace(node("x", {"etc/shells": b"/x\n"}), parents=(MARKS["base"],)),
+        MARKS["y"]: replace(node("y", {"etc/shells": b"/y\n"}), parents=(MARKS["base"],)),
+        MARKS["merge"]: joint,
+        MARKS["a"]: replace(node("a", {"etc": folders["a"]}), parents=(MARKS["merge"],)),
+        MARKS["b"]: replace(node("b", {"etc": folders["b"]}), parents=(MARKS["base"],)),
+    }
+    found = Workshop(built=built).assemble([MARKS["a"], MARKS["b"]], {"etc": "b"})
+    assert found.conflicts == ()
+    assert found.index.entries["etc"] == folders["b"]
+
+
+MARKS = {name: Fingerprint(hashlib.sha256(name.encode()).hexdigest()) for name in ("base", "x", "y", "merge", "a", "b")}

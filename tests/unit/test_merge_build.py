@@ -26,7 +26,7 @@ from hubstack.plan import Action
 from hubstack.publish import Remote
 from hubstack.record import Fact
 from hubstack.reference import Digest
-from hubstack.schedule import Outcome
+from hubstack.schedule import Outcome, Result
 from hubstack.store import Store
 from hubstack.tier import Judgement, Tier, judge
 
@@ -242,6 +242,22 @@ def test_of_the_old_line_only_what_has_changed_is_another(site: Site, elsewhere:
     plan = elsewhere.plan(again, rebase=True)
     assert plan.former.keys() == {was.fingerprint("lab"), was.fingerprint("scipy")}
     assert notes(elsewhere.run(again, plan=plan)) == {"scipy": "rebased"}
+
+
+def test_what_is_asked_to_move_and_can_not_is_built_though_nothing_is_known_of_what_is_below(
+    site: Site, elsewhere: Site, fake: FakeRegistry
+) -> None:
+    """A registry's retention has taken the base, and what stands on it is there."""
+    site.run(CHAIN.inputs())
+    again = replace(CHAIN, epochs={"lab": "2026-11-29"})
+    site.run(again.inputs("minimal"))
+    base = CHAIN.inputs().fingerprint("debian")
+    for repository in fake.repositories.values():
+        for tag in [tag for tag in repository.tags if base[:32] in tag]:
+            repository.manifests.pop(repository.tags.pop(tag), None)
+    inputs = again.inputs()
+    outcomes = elsewhere.run(inputs, plan=elsewhere.plan(inputs, rebase=True))
+    assert outcomes["scipy"].result is Result.BUILT
 
 
 def test_an_old_build_whose_signature_nobody_checks_counts_only_where_it_was_made(site: Site, elsewhere: Site) -> None:

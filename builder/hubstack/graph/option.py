@@ -112,7 +112,12 @@ def _too_many(stack: Stack, points: int, found: int | None = None) -> Problem:
     what += f", of which {found} can be" if found not in {None, count * points} else ""
     widest = max(stack.options, key=lambda option: option.count)
     cut = "a smaller `at_most`" if widest.any_of else "fewer layers"
-    remedy = f"A stack has {MAX_COMBINATIONS} at most: give {widest.name} {cut}, or make two stacks."
+    most = (
+        f"{MAX_COMBINATIONS} at most"
+        if found is not None
+        else f"{MAX_COMBINATIONS} at most, of {MAX_WAYS:,} that are looked at"
+    )
+    remedy = f"A stack has {most}: give {widest.name} {cut}, or make two stacks."
     return Problem(position=stack.source.key("options"), what=what, remedy=remedy)
 
 

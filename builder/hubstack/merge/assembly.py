@@ -148,7 +148,7 @@ class Workshop:
         layers = {layer for part in conflict.parts for layer in part.split("+")}
         named = [node for node in nodes if self.built[node].name in layers]
         choices = [self._merged((node,)).nodes for node in named if conflict.path in self.built[node].index.entries]
-        inside = {node for node in nodes if any(self.built[node].index.inside(conflict.path))}
+        inside = {node for node in nodes if conflict.path in self.built[node].index.folders}
         return inside <= frozenset[Fingerprint].intersection(frozenset(nodes), *choices)
 
     def tree(self, node: Fingerprint) -> Index:
@@ -199,7 +199,13 @@ class Workshop:
         """All at once. Where they don't agree, two by two, to say which ones."""
         states = [self._merged(family) for family in families]
         together = self._join(states)
-        return self._two_by_two(states) if together.conflicts and len(states) > 2 else together
+        if not together.conflicts or len(states) == 2:
+            return together
+        found = self._two_by_two(states)
+        if any(one.cause is Cause.CONFIG for one in together.conflicts):
+            return found
+        rest = tuple(one for one in found.conflicts if one.cause is not Cause.CONFIG)  # two have an order of their own
+        return replace(found, config=together.config, conflicts=rest)
 
     def _two_by_two(self, states: Sequence[_State]) -> _State:
         """Of many, halves are merged, so that no side is large for long."""
@@ -249,7 +255,7 @@ class Workshop:
         }
         found = [self._precise(one, nodes) for one in merged.conflicts]
         found += [self._between(one, own) for one in odd]
-        found += [self._of_packages(one, own) for one in _readable(base.tree, parts, merged.index)]
+        found += [self._of_packages(one, own) for one in readable(base.tree, parts, merged.index)]
         found = [self._settled(one, nodes) for one in found]
         interests = (self._whose(one, nodes) for one in _interests(base.tree, parts))
         return _State(
@@ -343,7 +349,10 @@ class Workshop:
     def _settled(self, conflict: Conflict, nodes: Set[Fingerprint]) -> Conflict:
         """What a merge has written, or was settled in it, is true only in whole: no side's version would do."""
         merges = (self.built[node].index.entries for node in nodes if not self.built[node].name)
-        whole = conflict.cause is Cause.PATH and any(conflict.path in entries for entries in merges)
+        said = (
+            entries.get(conflict.path, _FOLDER) for entries in merges
+        )  # folders it writes as something stands in them
+        whole = conflict.cause is Cause.PATH and any(entry.kind is not Kind.DIRECTORY for entry in said)
         return replace(conflict, cause=Cause.DATABASE) if whole else conflict
 
     def _having(self, path: str, part: str, nodes: Set[Fingerprint]) -> str:
@@ -412,7 +421,8 @@ def between(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]
     ]
 
 
-def _readable(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]:
+def readable(base: Index, parts: Sequence[Part], merged: Index) -> list[Conflict]:
+    """As ``between``; databases that can't be read are a conflict."""
     try:
         return between(base, parts, merged)
     except (ValueError, LookupError) as fault:

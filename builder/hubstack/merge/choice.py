@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.entry import Entry, Index, Kind, folders, is_opaque
@@ -23,13 +23,43 @@ def decidable(conflicts: Sequence[Conflict], alone: Callable[[Conflict], bool]) 
         replace(one, cause=Cause.PLACE) if one.cause is Cause.PATH and one.whole and not alone(one) else one
         for one in conflicts
     ]
-    fixed = [one for one in first if one.cause is not Cause.PATH]
+    fixed = _Fixed.of(one for one in first if one.cause is not Cause.PATH)
     return tuple(
-        replace(one, cause=Cause.PLACE)
-        if one.cause is Cause.PATH and any(_is_behind(other, one) for other in fixed)
-        else one
-        for one in first
+        replace(one, cause=Cause.PLACE) if one.cause is Cause.PATH and fixed.is_behind(one) else one for one in first
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fixed:
+    """What can't be decided: by path, between which layers it is, and whether it is about all that stands below; and between
+    which layers something is that is about Debian's packages.
+    """
+
+    paths: Mapping[str, Set[tuple[frozenset[str], bool]]]
+    packages: Set[frozenset[str]]
+
+    @classmethod
+    def of(cls, conflicts: Iterable[Conflict]) -> _Fixed:
+        paths: dict[str, set[tuple[frozenset[str], bool]]] = {}
+        packages = set()
+        for one in conflicts:
+            layers = frozenset(_layers(one.parts))
+            paths.setdefault(one.path, set()).add((layers, one.cause in {Cause.VERSION, Cause.PLACE}))
+            if one.cause is Cause.RIVAL or (one.cause is Cause.VERSION and one.path == STATUS):
+                packages.add(layers)
+        return cls(paths=paths, packages=packages)
+
+    def is_behind(self, one: Conflict) -> bool:
+        """Whether any is about the same path, or between the same layers about a folder above it or the package that has it."""
+        if one.path in self.paths:
+            return True
+        if _DEBIANS.fullmatch(one.path) and any(_has_each(layers, one.parts) for layers in self.packages):
+            return True
+        return any(
+            below and _has_each(layers, one.parts)
+            for folder in folders(one.path)
+            for layers, below in self.paths.get(folder, ())
+        )
 
 
 def why_not(about: Iterable[Conflict]) -> str:
@@ -38,19 +68,13 @@ def why_not(about: Iterable[Conflict]) -> str:
     return "that alone wouldn't do" if is_behind else "one part's version of it isn't true of all"
 
 
-def _is_behind(other: Conflict, one: Conflict) -> bool:
-    """Whether ``other``, which can't be decided, is about the same path, a folder above it, or the package that has it."""
-    if other.path == one.path:
-        return True
-    if len(_layers(one) & _layers(other)) < len(one.parts):
-        return False
-    if other.cause is Cause.RIVAL or (other.cause is Cause.VERSION and other.path == STATUS):
-        return _DEBIANS.fullmatch(one.path) is not None
-    return other.cause in {Cause.VERSION, Cause.PLACE} and other.path in folders(one.path)
+def _has_each(layers: Set[str], parts: Sequence[str]) -> bool:
+    """Whether of each part a layer is among ``layers``."""
+    return all(not layers.isdisjoint(part.split("+")) for part in parts)
 
 
-def _layers(conflict: Conflict) -> set[str]:
-    return {layer for part in conflict.parts for layer in part.split("+")}
+def _layers(parts: Sequence[str]) -> set[str]:
+    return {layer for part in parts for layer in part.split("+")}
 
 
 def put(tree: Index, path: str, chosen: Index) -> Index:

@@ -80,7 +80,9 @@ class Conflict:
         path = f"/{self.path}"
         # what isn't UTF-8 no YAML has
         cause = Cause.PLACE if self.cause is Cause.PATH and shown(path) != path else self.cause
-        return REMEDIES[cause].replace("{path}", path if _PLAIN.fullmatch(path) else json.dumps(path))
+        return REMEDIES[cause].replace(
+            "{path}", path if _PLAIN.fullmatch(path) else json.dumps(path, ensure_ascii=False)
+        )
 
 
 def shown(text: str) -> str:

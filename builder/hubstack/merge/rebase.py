@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from hubstack.merge.alternative import Tree
-from hubstack.merge.assembly import Assembled, Built, Workshop, between, find_lost, plain
+from hubstack.merge.assembly import Assembled, Built, Workshop, find_lost, plain, readable
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.entry import GONE, Entry, Index, Kind, overlay
@@ -65,7 +65,7 @@ def rebase(
         *(Conflict(parts=(parts[0].name, moved.name), path="", what=what) for what in broken),
         *merged.conflicts,
         *odd,
-        *between(was, parts, merged.index),
+        *readable(was, parts, merged.index),
     ]
     if len(moved.layers) >= MOST_LAYERS:
         what = f"has {len(moved.layers)} filesystem layers, and a build makes fewer of them"

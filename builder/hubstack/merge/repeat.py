@@ -27,7 +27,8 @@ class Repeat:
 
     def __str__(self) -> str:
         files = "1 file is" if self.files == 1 else f"{self.files:,} files are"
-        most = f"/{self.path} of {enumerate_words(self.layers, 'and')}"
+        some = [*self.layers[:3], *([f"{len(self.layers) - 3} more"] if len(self.layers) > 3 else [])]
+        most = f"/{self.path} of {enumerate_words(some, 'and')}"
         what = most if self.files == 1 else f"{most} the biggest"
         once = "A layer that all of them require would hold that once"
         return f"{files} there more than once, {self.size_bytes / 1e6:.0f} MB too much: {what}. {once}"

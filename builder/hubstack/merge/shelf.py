@@ -105,6 +105,10 @@ class Shelf:
         """Have the index of a node that was just built, before anybody asks. ``digests``: its own, and those below."""
         self.take([node], digests)
 
+    def has(self, node: Fingerprint) -> bool:
+        """Whether it is known here already what a node holds."""
+        return node in self._kept
+
     def put(self, node: Fingerprint, built: Built) -> None:
         """Keep what is known of a node without looking into its blobs. Nothing is pushed."""
         self._kept[node] = built
