@@ -130,7 +130,7 @@ class Builder:
         except Cancelled:
             raise
         except HubstackError as fault:  # whatever it is: a build needs nothing of it
-            self._note(node, str(fault))
+            self._log(node, str(fault))
             return self._build(node), f"not rebased: {first_line(fault)}"
 
     def _test_made(self, step: Step, layout: Layout, note: str, started: float) -> tuple[Digest, int, str]:
@@ -140,7 +140,7 @@ class Builder:
         except TestFailed as failed:
             if note != _REBASED:
                 raise
-            self._note(step.node, str(failed))
+            self._log(step.node, str(failed))
         self.store.discard(self.inputs.fingerprint(step.node.id))
         built = self._build(step.node)
         return *self._test_here(step, built, started), "not rebased: its tests fail then"
@@ -180,7 +180,7 @@ class Builder:
 
     @property
     def _joiner(self) -> Joiner:
-        return Joiner(shelf=self.shelf, locate=self._bring, run=self._run, say=self._note, note=self._tell)
+        return Joiner(shelf=self.shelf, locate=self._bring, run=self._run, say=self._log, note=self._note)
 
     def _known(self) -> dict[Fingerprint, Digest]:
         return {self.inputs.fingerprint(node): digest for node, digest in self._digests.items()}
@@ -317,10 +317,10 @@ class Builder:
     def _ref(self, node: Node, digest: Digest) -> ImageRef:
         return self.names.node(self.inputs.fingerprint(node.id)).with_digest(digest)
 
-    def _note(self, node: Node, text: str) -> None:
+    def _log(self, node: Node, text: str) -> None:
         self.on_event(Line(node=node.id, text=text))
 
-    def _tell(self, node: Node, text: str) -> None:
+    def _note(self, node: Node, text: str) -> None:
         self.on_event(Note(text=f"{node.id}: {text}"))
 
     def _say(self, node: Node) -> Callable[[str], None]:

@@ -267,8 +267,9 @@ class Project:
     hubs: Mapping[str, Hub]
     macros: Mapping[str, SourceFile] = field(default_factory=dict)  # layers/_macros/, by path in that folder
 
-    def method(self, stack: str) -> Method:
-        return self.stacks[stack].assembly or self.settings.assembly
+    def method(self, stack: Stack) -> Method:
+        """How a stack's layers are put together: as it says, else as the project does."""
+        return stack.assembly or self.settings.assembly
 
     def bases(self) -> Iterator[Layer]:
         return (layer for layer in self.layers.values() if layer.kind is Kind.BASE)

@@ -88,8 +88,9 @@ class Inputs:
         return merged.union(self.graph.nodes.keys() - self._of(Method.CHAIN))
 
     def _of(self, method: Method) -> Sequence[str]:
-        images = self.graph.images
-        return needed(self.graph, (one.node for one in images if self.project.method(one.variant.stack) is method))
+        of_stack = {name: self.project.method(stack) for name, stack in self.project.stacks.items()}
+        images = (image for image in self.graph.images if of_stack[image.variant.stack] is method)
+        return needed(self.graph, (image.node for image in images))
 
     def on(self, platform: str) -> Inputs:
         """Only what is for ``platform``, if that is one of the project's. Raises UsageError where nothing is left."""

@@ -64,7 +64,7 @@ def judge(
 
 def _judgement(inputs: Inputs, image: Image, of_merge: Callable[[str], Sequence[Judgement]]) -> Judgement:
     node = inputs.graph.nodes[image.node]
-    if inputs.project.method(image.variant.stack) is Method.CHAIN:
+    if inputs.project.method(inputs.project.stacks[image.variant.stack]) is Method.CHAIN:
         return CHAIN
     if after := next(_stacked(inputs, node), ""):
         return Judgement(tier=Tier.BUILD, why=after)

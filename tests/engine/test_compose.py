@@ -77,7 +77,9 @@ def test_a_project_whose_images_are_signed_is_refused(settled: Work) -> None:
 def test_without_push_it_is_only_worked_out(settled: Work, registry: Registry) -> None:
     repository = settled.prefix.child("composed")
     before = registry.tags(repository)
-    found = json.loads(settled.run("compose", "hello", "numbers", "--json").stdout)
+    done = settled.run("compose", "hello", "numbers", "--json")
+    found = json.loads(done.stdout)
+    assert "nothing is pushed" in done.stderr
     assert registry.tags(repository) == before
     ref = ImageRef.parse(found["ref"])
     assert (ref.tag.startswith("hello-numbers-"), ref.digest) == (True, None)

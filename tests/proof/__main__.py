@@ -61,7 +61,9 @@ def main(
     with ThreadPoolExecutor(1 if breaking else jobs) as pool:  # breaking changes what all threads share
         _wait([pool.submit(work, release) for release in RELEASES])
     run.write_page()
-    bad = any(one.result in {"differs", "failed"} for one in run.entries()) or any(one.lost for one in run.firings())
+    bad = any(one.result in {"differs", "failed"} for one in run.entries()) or any(
+        one.lost or not one.trigger for one in run.firings()
+    )
     sys.exit(1 if bad else 0)
 
 

@@ -12,7 +12,7 @@ import pytest
 from hubstack.certificate import Certificate, Pair, certificate_json, parse_certificate
 from hubstack.certificate.comparison import Tree, compare
 from hubstack.certificate.examination import examine, read_certificates, write_certificate
-from hubstack.certificate.pair import Stage, pairs_of
+from hubstack.certificate.pair import Stage, images_with, pairs_of
 from hubstack.certificate.standing import Standing, standings
 from hubstack.errors import RegistryError
 from hubstack.graph import resolve
@@ -228,6 +228,9 @@ def test_pairs_are_of_all_merges_below_and_known_by_the_images_they_are_of(site:
         one: outcomes[one].digest for one in ("kernel", "scipy")
     }
     assert pair.label == "kernel + scipy"
+    inputs = MERGED.inputs()
+    assert images_with(inputs.graph, inputs.graph.images, pair) == ("all/default",)
+    assert len(inputs.graph.images) > 1
 
 
 def test_a_certificate_is_about_the_images_that_the_registry_has(site: Site, tmp_path: Path) -> None:

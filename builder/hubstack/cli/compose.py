@@ -47,6 +47,7 @@ def command(invocation: Invocation, layers: tuple[str, ...], push: bool, as_json
     plan = _plan(inputs, known)
     if not push:
         _work_out(invocation, inputs, plan, known, ref, as_json=as_json)
+        click.echo("nothing is pushed: --push does", err=True)
         return 0
     if plan.dirty() and not build(invocation, inputs, push=True, jobs=2):
         return 1
@@ -122,7 +123,6 @@ def _work_out(
         click.echo(f"to settle: {interest}", err=True)
     if (twice := repeated(assembled.nodes, shelf.take(assembled.nodes, digests))) is not None:
         click.echo(twice, err=True)
-    click.echo("nothing is pushed: --push does", err=True)
     return _show(ref, image.manifest, as_json=as_json)
 
 

@@ -31,7 +31,7 @@ class Manner:
         """``stack`` is None for a layer by itself."""
         if stack is None:
             return cls(method=project.settings.assembly)
-        return cls(method=stack.assembly or project.settings.assembly, resolve=stack.resolve)
+        return cls(method=project.method(stack), resolve=stack.resolve)
 
 
 class Assembly:

@@ -249,13 +249,12 @@ class Workshop:
         config, odd = merge_configs(
             base.config, [(part.name, state.config) for part, state in zip(parts, states, strict=True)]
         )
-        own = {
-            part.name: [node for node in self.order(state.nodes) if node not in common]
-            for part, state in zip(parts, states, strict=True)
-        }
         found = [self._precise(one, nodes) for one in merged.conflicts]
-        found += [self._between(one, own) for one in odd]
-        found += [self._of_packages(one, own) for one in readable(base.tree, parts, merged.index)]
+        of_packages = readable(base.tree, parts, merged.index)
+        if odd or of_packages:
+            own = {part.name: self._own(state, common) for part, state in zip(parts, states, strict=True)}
+            found += [self._between(one, own) for one in odd]
+            found += [self._of_packages(one, own) for one in of_packages]
         found = [self._settled(one, nodes) for one in found]
         interests = (self._whose(one, nodes) for one in _interests(base.tree, parts))
         return _State(
@@ -279,8 +278,11 @@ class Workshop:
             state.parts[common] = self._make_part(state, common)
         return state.parts[common]
 
+    def _own(self, state: _State, common: Set[Fingerprint]) -> Sequence[Fingerprint]:
+        return [node for node in self.order(state.nodes) if node not in common]
+
     def _make_part(self, state: _State, common: Set[Fingerprint]) -> Part:
-        own = [self.built[node] for node in self.order(state.nodes) if node not in common]
+        own = [self.built[node] for node in self._own(state, common)]
         tree = stacked(state.tree.entries)
         said = set[str]().union(*(one.index.opaque for one in own))
         several = state.shared.union(*(among(one.index.entries, tree.over.keys()) for one in own)) & tree.over.keys()
@@ -311,9 +313,8 @@ class Workshop:
     def _configs(self, one: Fingerprint, other: Fingerprint) -> Sequence[Conflict]:
         common = self._merged((one,)).nodes & self._merged((other,)).nodes
         base = self._merged(self._sorted(self._highest(common))) if common else _NOTHING
-        return merge_configs(base.config, [(self.built[node].name, self.built[node].config) for node in (one, other)])[
-            1
-        ]
+        parts = [(self.built[node].name, self.built[node].config) for node in (one, other)]
+        return merge_configs(base.config, parts)[1]
 
     def _of_packages(self, conflict: Conflict, own: Mapping[str, Sequence[Fingerprint]]) -> Conflict:
         """Which layers have changed the packages that it is about, or of a language's, the folder in which these stand."""
@@ -328,8 +329,8 @@ class Workshop:
 
     def _filling(self, folder: str, nodes: Sequence[Fingerprint]) -> str:
         """R's packages stand below /usr/local, too."""
-        places = (folder, folder.replace("usr/", "usr/local/", 1))
-        filling = (node for node in nodes if any(any(self.built[node].index.inside(place)) for place in places))
+        places = {folder, folder.replace("usr/", "usr/local/", 1)}
+        filling = (node for node in nodes if not places.isdisjoint(self.built[node].index.folders))
         return "+".join(sorted({self.built[node].name for node in filling} - {""}))
 
     def _changing(self, packages: Sequence[str], nodes: Sequence[Fingerprint]) -> str:
@@ -351,7 +352,7 @@ class Workshop:
         merges = (self.built[node].index.entries for node in nodes if not self.built[node].name)
         said = (
             entries.get(conflict.path, _FOLDER) for entries in merges
-        )  # folders it writes as something stands in them
+        )  # its folders are there for what stands in them
         whole = conflict.cause is Cause.PATH and any(entry.kind is not Kind.DIRECTORY for entry in said)
         return replace(conflict, cause=Cause.DATABASE) if whole else conflict
 

@@ -5,21 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.debian import Breach, breaches, known_as, versions
 from hubstack.merge.entry import Index
 from hubstack.merge.mergers import STATUS
-
-
-class Part(Protocol):
-    """What is merged with others."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def index(self) -> Index: ...
+from hubstack.merge.three_way import Part
 
 
 def named(conflict: Conflict, names: Mapping[str, str]) -> Conflict:

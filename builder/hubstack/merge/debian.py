@@ -48,7 +48,10 @@ def breaches(status: bytes) -> tuple[Breach, ...]:
 @lru_cache(64)
 def versions(status: bytes) -> Mapping[str, str]:
     """Of what is installed: package → version."""
-    return {name: stanza["Version"].strip() for name, stanza in _Installed.of(parse_stanzas(status)).packages.items()}
+    return {
+        name: stanza.get("Version", "").strip()
+        for name, stanza in _Installed.of(parse_stanzas(status)).packages.items()
+    }
 
 
 def known_as(status: bytes, relation: str) -> tuple[str, ...]:
@@ -72,7 +75,7 @@ class _Installed:
         }
         found = cls(packages=there)
         for name, stanza in there.items():
-            found.provided[name].append((name, stanza["Version"].strip()))
+            found.provided[name].append((name, stanza.get("Version", "").strip()))
             for relation in _split(stanza.get("Provides", ""), ","):
                 if (parsed := _parse(relation)) is not None:
                     provided, _, version = parsed

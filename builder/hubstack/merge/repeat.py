@@ -42,10 +42,8 @@ def repeated(nodes: Sequence[Fingerprint], built: Mapping[Fingerprint, Built]) -
     again: dict[str, list[Fingerprint]] = {}  # path → who has it too
     size_bytes = 0
     for number, node in enumerate(nodes):
-        parents = built[node].parents
-        below[node] = frozenset(parents).union(
-            *(below.get(parent, ()) for parent in parents)
-        )  # a moved one has left its own
+        parents = built[node].parents  # a moved one has left its own, which may not be here
+        below[node] = frozenset(parents).union(*(below.get(parent, ()) for parent in parents))
         beside = [one for one in nodes[:number] if one not in below[node] and built[one].name and built[node].name]
         alike = [(one, _alike(built[one].index.entries, built[node].index.entries)) for one in beside]
         for path in set[str]().union(*(paths for _, paths in alike)):
