@@ -148,10 +148,11 @@ class Builder:
     def _build(self, node: Node) -> Layout:
         self._phase(node, "building")
         fingerprint = self.inputs.fingerprint(node.id)
-        contexts = {layer: self._locate(source) for layer, source in node.copies.items()}
+        contexts, below = {layer: self._locate(source) for layer, source in node.copies.items()}, tuple[Digest, ...]()
         if node.parents:
             (parent,) = node.parents
             contexts = {"parent": self._locate(parent), **contexts}
+            below = self.shelf.diff_ids(self.inputs.fingerprint(parent), self._digests[parent])
         with self.store.new_layout(fingerprint) as folder:
             job = Job(
                 node=node.id,
@@ -160,6 +161,7 @@ class Builder:
                 contexts=contexts,
                 labels={FINGERPRINT_LABEL: fingerprint},
                 layout=folder,
+                below=below,
                 near=self.inputs.fingerprint(node.parents[0]) if node.parents else fingerprint,
             )
             self._run(node, job)

@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +23,8 @@ from hubstack import command
 from hubstack.bootstrap import make_rootfs
 from hubstack.errors import CommandFailed, EngineError, HubstackError
 from hubstack.model import Rendered, SourceFile
-from hubstack.oci import SOURCE_DATE_EPOCH
+from hubstack.oci import SOURCE_DATE_EPOCH, read_layout
+from hubstack.reference import Digest
 from hubstack.source import Position
 
 CA_SECRET = "hubstack-ca"  # noqa: S105 - the name of a BuildKit secret, not a secret
@@ -47,6 +48,7 @@ class Job:
     contexts: Mapping[str, str]
     labels: Mapping[str, str]
     layout: Path  # an empty folder for the result, with ``blobs`` in place
+    below: tuple[Digest, ...] = ()  # the parent's diff ids, on which the result has to stand; none: on whatever it may
     repository: Path | None = None  # a folder that lies in the context as src/
     near: str = ""  # jobs that say the same here go to one builder, where there are several
 
@@ -58,6 +60,7 @@ class Builder:
     plugin: str
     name: str = ""  # empty: the engine's own
     driver: str = ""
+    cached: bool = True  # whether what was built before may be taken
     ca_bundle: Path | None = None
     limits: command.Limits = field(default_factory=command.Limits)
 
@@ -86,7 +89,29 @@ def find_plugin() -> str:
 def build(
     job: Job, builder: Builder, *, scratch: Path, on_line: Callable[[str], None], cancel: threading.Event | None
 ) -> None:
-    """Build ``job`` into its layout. Raises BuildFailed, DeadlineExceeded, EngineError, or Cancelled."""
+    """Build ``job`` into its layout. Raises BuildFailed, DeadlineExceeded, EngineError, or Cancelled.
+
+    BuildKit 0.13 knows a step with a secret by what the files below it say, not by the filesystem layers in which they came:
+    out of its cache may come an image on others than the parent's. Such a job is built again, without the cache.
+    """
+    _build(job, builder, scratch=scratch, on_line=on_line, cancel=cancel)
+    if not _stands_on_parent(job):
+        on_line(
+            "hubstack: that was in the engine's cache on other filesystem layers than the parent's; without the cache:"
+        )
+        (job.layout / "index.json").unlink()  # else there would be two images
+        _build(job, replace(builder, cached=False), scratch=scratch, on_line=on_line, cancel=cancel)
+        if not _stands_on_parent(job):
+            raise EngineError(f"{job.node}: the engine has built it on other filesystem layers than its parent's")
+
+
+def _stands_on_parent(job: Job) -> bool:
+    return not job.below or read_layout(job.layout).config.diff_ids[: len(job.below)] == job.below
+
+
+def _build(
+    job: Job, builder: Builder, *, scratch: Path, on_line: Callable[[str], None], cancel: threading.Event | None
+) -> None:
     with tempfile.TemporaryDirectory(dir=scratch, prefix="build-") as name:
         folder = Path(name)
         rootfs = _rootfs(job, folder, on_line, cancel)
@@ -145,6 +170,7 @@ def buildx_argv(builder: Builder, job: Job, *, metadata: Path) -> list[str]:
         "--progress=plain",
         "--provenance=false",  # attestations hold the time: the digest would differ at every run
         "--sbom=false",
+        *(() if builder.cached else ("--no-cache",)),
         *(f"--build-context={name}={where}" for name, where in job.contexts.items()),
         *(f"--build-arg={name}={value}" for name, value in job.rendered.arguments.items()),
         *(f"--label={name}={value}" for name, value in job.labels.items()),

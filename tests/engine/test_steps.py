@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 from hubstack.buildx import Builder, Job, build, find_plugin
 from hubstack.model import Pin, Rendered, SourceFile
-from hubstack.oci import read_layout
-from hubstack.reference import ImageRef
+from hubstack.oci import Layout, read_layout
+from hubstack.reference import Digest, ImageRef
 from hubstack.render import render
 
 from tests.engine.workbench import docker
@@ -147,6 +148,37 @@ def test_what_is_left_in_the_image(twice: tuple[Built, Built]) -> None:
         )
     finally:
         docker("image", "rm", "--force", name)
+
+
+def test_a_step_with_a_secret_stands_on_its_parent_whatever_the_cache_has(rootfs: ImageRef, tmp_path: Path) -> None:
+    """Two parents that hold the same in other filesystem layers, as one of them has had something else in between."""
+    ours = uuid.uuid4().hex
+
+    def made(name: str, dockerfile: str, parent: str, below: tuple[Digest, ...] = ()) -> Layout:
+        (tmp_path / name / "blobs").mkdir(parents=True)
+        job = Job(
+            node=name,
+            platform="linux/amd64",
+            rendered=Rendered(dockerfile=f"FROM parent\nUSER root\n{dockerfile}", origins=(), context=()),
+            contexts={"parent": parent},
+            labels={},
+            layout=tmp_path / name,
+            below=below,
+        )
+        build(job, Builder(plugin=find_plugin()), scratch=tmp_path, on_line=print, cancel=None)
+        return read_layout(tmp_path / name)
+
+    def layers(name: str) -> tuple[list[Digest], list[Digest]]:
+        before = f"RUN echo {name} {ours} >/made\nRUN echo {ours} >/made\n"
+        parent = made(name, before, f"docker-image://{rootfs}")
+        where, ids = f"oci-layout://{parent.folder}@{parent.manifest.digest}", parent.config.diff_ids
+        child = made(f"{name}-child", "RUN --mount=type=secret,id=none,required=false cp /made /copy\n", where, ids)
+        return [*ids], [*child.config.diff_ids[: len(ids)]]
+
+    one, two = layers("one"), layers("two")
+    assert one[0] == one[1]
+    assert two[0] == two[1]
+    assert one[0] != two[0]
 
 
 def _write_archive(archive: Path, layout: Path, name: str) -> None:

@@ -123,6 +123,7 @@ class FakeEngine:
     def _write(self, job: Job, below: Mapping[str, Image]) -> None:
         parent = below.get("parent")
         inherited = parent.layers if parent else ()
+        assert job.below == tuple(map(digest_of, inherited)), "buildx could not see on what the image stands"
         tar = self._filesystem_layer(job, below)
         layers = (*inherited, tar)
         config = {

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tarfile
 import threading
 import time
@@ -14,9 +15,10 @@ from hubstack.buildx import Builder, BuildFailed, Job, build, buildx_argv, find_
 from hubstack.command import Limits
 from hubstack.errors import Cancelled, DeadlineExceeded, EngineError
 from hubstack.model import Rendered, SourceFile
-from hubstack.oci import SOURCE_DATE_EPOCH
+from hubstack.oci import SOURCE_DATE_EPOCH, read_layout
 from hubstack.source import Position
 
+from tests.fakes.layout import write_layout
 from tests.fakes.plugin import write_plugin
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "argv"
@@ -232,6 +234,37 @@ def test_a_build_that_is_cancelled_or_hangs_leaves_nothing_in_scratch(tmp_path: 
         run_build(tmp_path, "sleep 60", limits=Limits(silence_s=0.2))
     assert time.monotonic() - started < 5
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def from_the_cache(folder: Path, *, without: Sequence[bytes]) -> tuple[Job, str]:
+    """A job on (old, same), of which the cache has an image on (new, same); and what a build without the cache comes to."""
+    parent = write_layout(folder / "parent", [b"old", b"same"])
+    write_layout(folder / "cached", [b"new", b"same", b"own"])
+    write_layout(folder / "built", [*without, b"own"])
+    (folder / "layout").mkdir()
+    job = replace(JOB, layout=folder / "layout", below=parent.config.diff_ids)
+    return job, (
+        "from=cached; for word; do case $word in --no-cache) from=built;; esac; done\n"
+        f'test ! -e {job.layout}/index.json && cp -r {folder}/"$from"/* {job.layout}'
+    )
+
+
+def test_what_the_cache_has_on_other_filesystem_layers_is_built_without_it(tmp_path: Path) -> None:
+    said: list[str] = []
+    job, script = from_the_cache(tmp_path, without=[b"old", b"same"])
+    run_build(tmp_path, script, job=job, on_line=said.append)
+    assert read_layout(job.layout).manifest.digest == read_layout(tmp_path / "built").manifest.digest
+    assert any("other filesystem layers than the parent's" in line for line in said)
+    shutil.rmtree(job.layout)
+    job.layout.mkdir()
+    run_build(tmp_path, script, job=replace(job, below=()))  # a base stands on what its Dockerfile says
+    assert read_layout(job.layout).manifest.digest == read_layout(tmp_path / "cached").manifest.digest
+
+
+def test_an_engine_that_stacks_on_something_else_anyway_is_an_error(tmp_path: Path) -> None:
+    job, script = from_the_cache(tmp_path, without=[b"other", b"same"])
+    with pytest.raises(EngineError, match="scipy-3f2a91c0: the engine has built it on other filesystem layers"):
+        run_build(tmp_path, script, job=job)
 
 
 def test_buildx_s_note_of_the_build_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

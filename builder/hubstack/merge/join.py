@@ -125,6 +125,7 @@ class Joiner:
                 contexts={"parent": self.locate(layout)},
                 labels={FINGERPRINT_LABEL: fingerprint},
                 layout=layout.folder,
+                below=layout.config.diff_ids,
                 near=fingerprint,
             )
             above = self._settled(node, job, image)

@@ -105,6 +105,10 @@ class Shelf:
         """Have the index of a node that was just built, before anybody asks. ``digests``: its own, and those below."""
         self.take([node], digests)
 
+    def diff_ids(self, node: Fingerprint, digest: Digest) -> tuple[Digest, ...]:
+        """Of all filesystem layers of this image of a node, lowest first. Raises RegistryError."""
+        return tuple(map(Digest, self._config(self._manifest(node, digest))["rootfs"]["diff_ids"]))
+
     def has(self, node: Fingerprint) -> bool:
         """Whether it is known here already what a node holds."""
         return node in self._kept
