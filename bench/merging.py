@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from hubstack.merge.assembly import Assembled, Built
+    from hubstack.merge.assembly import Assembled
+    from hubstack.merge.built import Built
     from hubstack.merge.image import MergedImage
     from hubstack.merge.shelf import Shelf
     from hubstack.model import Node
@@ -262,7 +263,7 @@ def grow(argument: str) -> dict[str, Any]:
 
 
 def _part(name: str, parents: tuple[Fingerprint, ...], count: int) -> Built:
-    from hubstack.merge.assembly import Built
+    from hubstack.merge.built import Built
     from hubstack.merge.entry import Entry, Index, Kind
     from hubstack.oci import Descriptor, digest_of
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from hubstack.merge.aggregate import AGGREGATES
-from hubstack.merge.assembly import Assembled, Built, Workshop
+from hubstack.merge.assembly import Assembled, Workshop
+from hubstack.merge.built import Built
 from hubstack.merge.entry import GONE, Entry, Index, Kind
 from hubstack.merge.interest import TRIGGERS, Interest
 from hubstack.merge.rebase import rebase

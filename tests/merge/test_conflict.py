@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from hubstack.errors import UsageError
-from hubstack.merge.assembly import Assembled, Built, Workshop
+from hubstack.merge.assembly import Assembled, Workshop
 from hubstack.merge.behind import behind
+from hubstack.merge.built import Built
 from hubstack.merge.choice import decidable
 from hubstack.merge.conflict import Cause, Conflict, MergeConflict
 from hubstack.merge.entry import GONE, Entry, Index, Kind, file_entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hubstack.merge.assembly import Built
+from hubstack.merge.built import Built
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry
 from hubstack.merge.packed import Packed
 from hubstack.merge.record import parse_built, render_built

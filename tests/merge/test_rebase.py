@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from hubstack.merge.assembly import Built
+from hubstack.merge.built import Built
 from hubstack.merge.entry import OPAQUE, Entry, Kind, file_entry
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.mergers.ld_so_cache import Library, render_cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from hubstack.merge.assembly import Built
+from hubstack.merge.built import Built
 from hubstack.merge.entry import Entry, Index, Kind, file_entry
 from hubstack.merge.repeat import WORTH_BYTES, repeated
 from hubstack.oci import Descriptor, digest_of

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 from hubstack.errors import EngineError
-from hubstack.merge.assembly import Built
+from hubstack.merge.built import Built
 from hubstack.merge.entry import GONE, OPAQUE, Entry, Index, Kind, file_entry, overlay
 from hubstack.merge.filesystem import write_layer
 from hubstack.merge.record import parse_built, render_built

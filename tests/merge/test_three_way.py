@@ -11,7 +11,8 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from hubstack.merge.assembly import Assembled, Built, Workshop
+from hubstack.merge.assembly import Assembled, Workshop
+from hubstack.merge.built import Built
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Cause, Conflict, MergeConflict
 from hubstack.merge.debian import breaches, compare_versions
@@ -362,7 +363,11 @@ def test_an_empty_variable_puts_no_working_directory_into_a_list() -> None:
 def test_one_parts_command_is_not_for_anothers_entrypoint() -> None:
     _, conflicts = merge_configs({}, [("a", {"Entrypoint": ["tini"]}), ("b", {"Cmd": ["lab"]})])
     assert [str(one) for one in conflicts] == ["a and b: set Entrypoint (a) and Cmd (b), which belong together"]
-    assert merge_configs({}, [("a", {"Entrypoint": ["tini"], "Cmd": ["lab"]}), ("b", {})])[1] == []
+    both, start = {"Entrypoint": ["tini"], "Cmd": ["lab"]}, {"Entrypoint": ["tini"]}
+    assert merge_configs({}, [("a", both), ("b", {})])[1] == []
+    assert merge_configs({}, [("a", both), ("b", start)]) == ({**both, "Env": []}, [])
+    _, conflicts = merge_configs({}, [("a", both), ("b", {"Cmd": ["sh"]})])
+    assert "a and b: set Entrypoint (a) and Cmd (b), which belong together" in [str(one) for one in conflicts]
 
 
 def refused(base: Mapping[str, Content], one: Mapping[str, Content], two: Mapping[str, Content]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hubstack.lock import Lock, load_lock, render_lock
 from hubstack.lock.ledger import FIRST, Account
-from hubstack.merge.assembly import Built
+from hubstack.merge.built import Built
 from hubstack.merge.census import Census, accounts
 from hubstack.merge.entry import Index
 from hubstack.merge.record import MEDIA_TYPE, render_built

@@ -13,7 +13,7 @@ import pytest
 from hubstack.buildx import Job
 from hubstack.errors import EngineError, RegistryError
 from hubstack.event import Line, Note, Phase
-from hubstack.merge.assembly import Built
+from hubstack.merge.built import Built
 from hubstack.merge.entry import Index, file_entry
 from hubstack.merge.foresight import foresee
 from hubstack.merge.interest import TRIGGERS
@@ -372,17 +372,10 @@ def test_a_signed_image_on_other_parents_than_the_tags_name_is_refused(site: Sit
 
 
 SETTLING = """
-import hashlib, io, sys
-from hubstack.merge.assembly import Built, Workshop
-from hubstack.fingerprint import Fact
-from hubstack.merge.assembly import Built
+import hashlib
+from hubstack.merge.assembly import Workshop
+from hubstack.merge.built import Built
 from hubstack.merge.entry import Index, file_entry
-from hubstack.merge.foresight import foresee
-from hubstack.merge.interest import TRIGGERS
-from hubstack.merge.join import Joiner
-from hubstack.merge.shelf import Shelf
-from hubstack.model import Node, Preference
-from hubstack.pipeline import Inputs
 from hubstack.merge.image import merged_image
 from hubstack.merge.interest import TRIGGERS
 from hubstack.oci import Descriptor, digest_of

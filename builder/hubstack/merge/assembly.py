@@ -12,44 +12,23 @@ import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from itertools import chain, product
+from itertools import chain
 from typing import Any
 
 from hubstack.merge import npm, python, r
 from hubstack.merge.abridged import whole
-from hubstack.merge.blame import is_the_same, named, relations
+from hubstack.merge.blame import Blame, relations
+from hubstack.merge.built import Built
 from hubstack.merge.choice import decidable, put, put_whole, why_not
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Cause, Conflict
-from hubstack.merge.debian import versions
 from hubstack.merge.entry import GONE, Entry, Index, Kind, hides, is_opaque, overlay
-from hubstack.merge.interest import TRIGGERS, Interest, diverted, interests, overridden
-from hubstack.merge.mergers import STATUS
+from hubstack.merge.interest import Interest, diverted, interests, overridden
 from hubstack.merge.noise import is_noise
 from hubstack.merge.owner import strangers
 from hubstack.merge.stacked import Stacked, among, stacked
 from hubstack.merge.three_way import Part, merge
-from hubstack.oci import Descriptor
-from hubstack.reference import Digest, Fingerprint
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """A node as it was built: what is its own, without that of its parents, which are named by their fingerprints."""
-
-    name: str  # of its layer; empty: it is a merge itself
-    parents: tuple[Fingerprint, ...]
-    index: Index
-    config: Mapping[str, Any]  # the object of that name in its image's config
-    machine: Mapping[str, str]  # ``architecture``, ``os``, ``variant``, as configs have them
-    layers: tuple[Descriptor, ...]
-    diff_ids: tuple[str, ...]
-    digest: Digest  # of its image
-    below: tuple[Digest, ...]  # of its parents' images
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(blob.size for blob in self.layers)
+from hubstack.reference import Fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,14 +228,15 @@ class Workshop:
         config, odd = merge_configs(
             base.config, [(part.name, state.config) for part, state in zip(parts, states, strict=True)]
         )
-        found = [self._precise(one, nodes) for one in merged.conflicts]
+        blame = Blame(built=self.built, nodes=nodes, tree=self.tree, configs=self._configs)
+        found = [blame.for_a_path(one) for one in merged.conflicts]
         of_packages = readable(base.tree, parts, merged.index)
         if odd or of_packages:
             own = {part.name: self._own(state, common) for part, state in zip(parts, states, strict=True)}
-            found += [self._between(one, own) for one in odd]
-            found += [self._of_packages(one, own) for one in of_packages]
+            found += [blame.for_configs(one, own) for one in odd]
+            found += [blame.for_packages(one, own) for one in of_packages]
         found = [self._settled(one, nodes) for one in found]
-        interests = (self._whose(one, nodes) for one in _interests(base.tree, parts))
+        interests = (blame.for_an_interest(one) for one in _interests(base.tree, parts))
         return _State(
             nodes=nodes,
             tree=overlay(base.tree, merged.index),
@@ -295,57 +275,12 @@ class Workshop:
         name = "+".join(sorted({one.name for one in own} - {""}))
         return Part(name=name, index=Index(entries=entries, contents=contents, pieces=pieces))
 
-    def _precise(self, conflict: Conflict, nodes: Set[Fingerprint]) -> Conflict:
-        """Which of a part's layers it is that have the path."""
-        if not conflict.path:
-            return conflict
-        return named(conflict, {part: self._having(conflict.path, part, nodes) for part in conflict.parts})
-
-    def _between(self, conflict: Conflict, own: Mapping[str, Sequence[Fingerprint]]) -> Conflict:
-        """Which two layers it is whose configs don't go together, if it is two."""
-        for one, other in product(*own.values()) if len(own) == 2 else ():
-            if self.built[one].name and self.built[other].name:
-                found = (pair for pair in self._configs(one, other) if is_the_same(pair, conflict))
-                if (pair := next(found, None)) is not None:
-                    return pair
-        return conflict
-
     def _configs(self, one: Fingerprint, other: Fingerprint) -> Sequence[Conflict]:
+        """What the configs of two nodes contradict each other in."""
         common = self._merged((one,)).nodes & self._merged((other,)).nodes
         base = self._merged(self._sorted(self._highest(common))) if common else _NOTHING
         parts = [(self.built[node].name, self.built[node].config) for node in (one, other)]
         return merge_configs(base.config, parts)[1]
-
-    def _of_packages(self, conflict: Conflict, own: Mapping[str, Sequence[Fingerprint]]) -> Conflict:
-        """Which layers have changed the packages that it is about, or of a language's, the folder in which these stand."""
-        if conflict.packages:
-            found = {part: self._changing(conflict.packages, nodes) for part, nodes in own.items()}
-        elif conflict.path and conflict.cause in {Cause.VERSION, Cause.RELATION}:
-            found = {part: self._filling(conflict.path, nodes) for part, nodes in own.items()}
-        else:
-            return conflict
-        conflict = named(conflict, {part: layers or part for part, layers in found.items()})
-        return replace(conflict, parts=tuple(sorted(conflict.parts)))
-
-    def _filling(self, folder: str, nodes: Sequence[Fingerprint]) -> str:
-        """R's packages stand below /usr/local, too."""
-        places = {folder, folder.replace("usr/", "usr/local/", 1)}
-        filling = (node for node in nodes if not places.isdisjoint(self.built[node].index.folders))
-        return "+".join(sorted({self.built[node].name for node in filling} - {""}))
-
-    def _changing(self, packages: Sequence[str], nodes: Sequence[Fingerprint]) -> str:
-        return "+".join(sorted({self.built[node].name for node in nodes if self._changes(packages, node)} - {""}))
-
-    def _changes(self, packages: Sequence[str], node: Fingerprint) -> bool:
-        """Whether a node has one in another version than all that it stands on."""
-        if STATUS not in self.built[node].index.entries:
-            return False
-        tables = [versions(self.tree(one).contents.get(STATUS, b"")) for one in (node, *self.built[node].parents)]
-        return any(all(one.get(name) != tables[0].get(name) for one in tables[1:]) for name in packages)
-
-    def _whose(self, interest: Interest, nodes: Set[Fingerprint]) -> Interest:
-        host = self._having(TRIGGERS, interest.host, nodes) if interest.trigger else interest.host
-        return replace(interest, host=host, guest=self._having(interest.path, interest.guest, nodes))
 
     def _settled(self, conflict: Conflict, nodes: Set[Fingerprint]) -> Conflict:
         """What a merge has written, or was settled in it, is true only in whole: no side's version would do."""
@@ -355,11 +290,6 @@ class Workshop:
         )  # its folders are there for what stands in them
         whole = conflict.cause is Cause.PATH and any(entry.kind is not Kind.DIRECTORY for entry in said)
         return replace(conflict, cause=Cause.DATABASE) if whole else conflict
-
-    def _having(self, path: str, part: str, nodes: Set[Fingerprint]) -> str:
-        """Those of a part's layers that have a path."""
-        here = {self.built[node].name for node in nodes if path in self.built[node].index.entries}
-        return "+".join(sorted(here.intersection(part.split("+")))) or part
 
     # --- what stacking gets wrong --------------------------------------------------------------------------------------
 

@@ -3,14 +3,85 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from itertools import product
 
+from hubstack.merge.built import Built
 from hubstack.merge.conflict import Cause, Conflict
 from hubstack.merge.debian import Breach, breaches, known_as, versions
 from hubstack.merge.entry import Index
+from hubstack.merge.interest import TRIGGERS, Interest
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.three_way import Part
+from hubstack.reference import Fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blame:
+    """Of the parts of one merge, which may be several layers each, the layers that are meant.
+
+    ``nodes`` are all that are merged, ``tree`` tells what a node's image holds, and ``configs`` in what the configs of two nodes
+    contradict each other. ``own`` are each part's nodes that the others haven't, lowest first.
+    """
+
+    built: Mapping[Fingerprint, Built]
+    nodes: Set[Fingerprint]
+    tree: Callable[[Fingerprint], Index]
+    configs: Callable[[Fingerprint, Fingerprint], Sequence[Conflict]]
+
+    def for_a_path(self, conflict: Conflict) -> Conflict:
+        """Which of a part's layers it is that have the path."""
+        if not conflict.path:
+            return conflict
+        return named(conflict, {part: self._having(conflict.path, part) for part in conflict.parts})
+
+    def for_configs(self, conflict: Conflict, own: Mapping[str, Sequence[Fingerprint]]) -> Conflict:
+        """Which two layers it is whose configs don't go together, if it is two."""
+        for one, other in product(*own.values()) if len(own) == 2 else ():
+            if self.built[one].name and self.built[other].name:
+                found = (pair for pair in self.configs(one, other) if is_the_same(pair, conflict))
+                if (pair := next(found, None)) is not None:
+                    return pair
+        return conflict
+
+    def for_packages(self, conflict: Conflict, own: Mapping[str, Sequence[Fingerprint]]) -> Conflict:
+        """Which layers have changed the packages that it is about, or of a language's, the folder in which these stand."""
+        if conflict.packages:
+            found = {part: self._changing(conflict.packages, nodes) for part, nodes in own.items()}
+        elif conflict.path and conflict.cause in {Cause.VERSION, Cause.RELATION}:
+            found = {part: self._filling(conflict.path, nodes) for part, nodes in own.items()}
+        else:
+            return conflict
+        conflict = named(conflict, {part: layers or part for part, layers in found.items()})
+        return replace(conflict, parts=tuple(sorted(conflict.parts)))
+
+    def for_an_interest(self, interest: Interest) -> Interest:
+        host = self._having(TRIGGERS, interest.host) if interest.trigger else interest.host
+        return replace(interest, host=host, guest=self._having(interest.path, interest.guest))
+
+    def _having(self, path: str, part: str) -> str:
+        """Those of a part's layers that have a path."""
+        here = {self.built[node].name for node in self.nodes if path in self.built[node].index.entries}
+        return "+".join(sorted(here.intersection(part.split("+")))) or part
+
+    def _filling(self, folder: str, nodes: Sequence[Fingerprint]) -> str:
+        """R's packages stand below /usr/local, too."""
+        places = {folder, folder.replace("usr/", "usr/local/", 1)}
+        return self._names(node for node in nodes if not places.isdisjoint(self.built[node].index.folders))
+
+    def _changing(self, packages: Sequence[str], nodes: Sequence[Fingerprint]) -> str:
+        return self._names(node for node in nodes if self._changes(packages, node))
+
+    def _names(self, nodes: Iterator[Fingerprint]) -> str:
+        return "+".join(sorted({self.built[node].name for node in nodes} - {""}))
+
+    def _changes(self, packages: Sequence[str], node: Fingerprint) -> bool:
+        """Whether a node has one in another version than all that it stands on."""
+        if STATUS not in self.built[node].index.entries:
+            return False
+        tables = [versions(self.tree(one).contents.get(STATUS, b"")) for one in (node, *self.built[node].parents)]
+        return any(all(one.get(name) != tables[0].get(name) for one in tables[1:]) for name in packages)
 
 
 def named(conflict: Conflict, names: Mapping[str, str]) -> Conflict:

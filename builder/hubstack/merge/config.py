@@ -76,10 +76,10 @@ def _keys(base: Collection[str], parts: Sequence[Collection[str]]) -> Sequence[s
 
 
 def _mixed(base: Mapping[str, Any], parts: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Conflict]:
-    """A command is for its entrypoint: not one part's for another's."""
+    """A command is for its entrypoint: not for one that only others set."""
     starts = [name for name, config in parts if config.get("Entrypoint") != base.get("Entrypoint")]
-    runs = [name for name, config in parts if config.get("Cmd") != base.get("Cmd")]
-    if not starts or not runs or starts == runs:
+    runs = [name for name, config in parts if config.get("Cmd") != base.get("Cmd") and name not in starts]
+    if not starts or not runs:
         return []
     what = f"set Entrypoint ({', '.join(starts)}) and Cmd ({', '.join(runs)}), which belong together"
     return [Conflict(parts=tuple(dict.fromkeys((*starts, *runs))), path="", what=what, cause=Cause.CONFIG)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hubstack.merge.assembly import Built
+from hubstack.merge.built import Built
 from hubstack.merge.debian import breaches
 from hubstack.merge.mergers import STATUS
 from hubstack.merge.mergers.stanza import parse_stanzas, render_stanzas

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubstack.errors import UsageError
-from hubstack.merge.assembly import Assembled, Built
+from hubstack.merge.assembly import Assembled
+from hubstack.merge.built import Built
 from hubstack.merge.filesystem import write_layer
 from hubstack.names import FINGERPRINT_LABEL, SETTLED_LABEL
 from hubstack.oci import OCI_CONFIG, OCI_MANIFEST, SOURCE_DATE_EPOCH, Descriptor, Manifest, canonical_json, digest_of

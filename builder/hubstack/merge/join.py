@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hubstack.buildx import Job
-from hubstack.merge.assembly import Assembled, Built, Workshop
+from hubstack.merge.assembly import Assembled, Workshop
+from hubstack.merge.built import Built
 from hubstack.merge.conflict import MergeConflict
 from hubstack.merge.image import MergedImage, merged_image
 from hubstack.merge.rebase import moved_index, rebase

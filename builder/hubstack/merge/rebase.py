@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from hubstack.merge.alternative import Tree
-from hubstack.merge.assembly import Assembled, Built, Workshop, find_lost, plain, readable
+from hubstack.merge.assembly import Assembled, Workshop, find_lost, plain, readable
+from hubstack.merge.built import Built
 from hubstack.merge.config import merge_configs
 from hubstack.merge.conflict import Conflict
 from hubstack.merge.entry import GONE, Entry, Index, Kind, overlay

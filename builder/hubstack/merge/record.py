@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate, count, groupby, pairwise
 from typing import Any
 
-from hubstack.merge.assembly import Built
+from hubstack.merge.built import Built
 from hubstack.merge.entry import Entry, Kind
 from hubstack.merge.packed import SHA256, Look, Packed, PackedIndex
 from hubstack.oci import Descriptor

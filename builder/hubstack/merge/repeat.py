@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from hubstack.merge.assembly import Built
+from hubstack.merge.built import Built
 from hubstack.merge.entry import Entry, Kind
 from hubstack.merge.stacked import shared
 from hubstack.reference import Fingerprint

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from hubstack.errors import RegistryDenied, RegistryError, RegistryUnreachable
-from hubstack.merge.assembly import Assembled, Built
+from hubstack.merge.assembly import Assembled
+from hubstack.merge.built import Built
 from hubstack.merge.entry import Index, overlay
 from hubstack.merge.mergers import KEPT
 from hubstack.merge.record import MEDIA_TYPE, parse_built, render_built
