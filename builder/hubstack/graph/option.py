@@ -137,7 +137,8 @@ def _obstacle(stack: Stack, point: Point, chain: Chain) -> tuple[str, str] | Non
     if chain.faults:
         return chain.faults[0].what, chain.faults[0].remedy
     for option in stack.options:
-        unasked = [one for one in option.layers if one in chain.layers and one not in point.chosen[option.name]]
+        asked = (*point.chosen[option.name], point.base)  # a base in an option is told elsewhere
+        unasked = [one for one in option.layers if one in chain.layers and one not in asked]
         if unasked:
             who = f", as {chain.brought[unasked[0]]} requires it" if unasked[0] in chain.brought else ""
             return f"{unasked[0]} is there all the same{who}", "Take one of them out of the options."
