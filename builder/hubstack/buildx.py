@@ -246,7 +246,7 @@ def failure(job: Job, lines: Sequence[str]) -> BuildFailed:
     # BuildKit quotes the whole script, which position and tail show better
     reason = re.sub(r'process ".*" did not complete successfully: exit code:', "a command ended with code", reason)
     hint = ""
-    if any("no space left on device" in line for line in lines):
+    if any("no space left on device" in line.lower() for line in lines):
         hint = "The engine's disk is full. `docker builder prune` frees what builds have cached."
     return BuildFailed(
         f"{job.node}: {reason.removeprefix('failed to solve: ')}", position=position, tail=tail, hint=hint

@@ -49,6 +49,7 @@ ENV PATH=/opt/venv/bin:$PATH
 {% call run(apt_cache=true, mounts="type=bind,source=files,target=/tmp/files") %}
 apt-get install -y --no-install-recommends jq
 cat /tmp/files/etc/made.conf >/opt/made/conf
+{% raw %}perl -e 'print join q( ), keys %{{map { $_ => 1 } 1 .. 40}}'{% endraw %} >/opt/made/order
 {% endcall %}
 """,
 }

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hubstack.merge.aggregate import AGGREGATES
 from hubstack.merge.assembly import Assembled, Workshop
 from hubstack.merge.built import Built
 from hubstack.merge.entry import GONE, Entry, Index, Kind
-from hubstack.merge.interest import TRIGGERS, Interest
+from hubstack.merge.interest import TRIGGERS
 from hubstack.merge.rebase import rebase
 from hubstack.merge.settle import settle_script
 from hubstack.oci import Descriptor, digest_of
@@ -253,16 +251,3 @@ def test_a_move_onto_a_base_that_has_made_it_anew_is_settled_as_well() -> None:
     assembled = rebase(old, A, {B: node("debian", {**told(MIME), **part("b")})}, B).assembled
     assert conflicts(assembled) == []
     assert [one.guest for one in assembled.interests] == ["the new debian", "lab"]
-
-
-def test_what_goes_through_a_hash_of_perls_comes_out_in_the_same_order(tmp_path: Path) -> None:
-    """As TeX's languages do (update-language): else a merge that is settled twice is two images."""
-    for name in ("dpkg-trigger", "dpkg"):
-        (tmp_path / name).write_text("#!/bin/sh\nperl -e 'print join q( ), keys %{{map { $_ => 1 } 1 .. 40}}'\n")
-        (tmp_path / name).chmod(0o755)
-    told = Interest(host="", guest="a", who="tex-common", path="x", trigger="texmf-hyphen")
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    words = ["sh", "-eu", "-c", settle_script([told])]
-    said = {subprocess.run(words, env=environment, capture_output=True, check=True).stdout for _ in range(5)}
-    assert len(said) == 1
-    assert said.pop()

@@ -223,6 +223,10 @@ def test_a_failure_that_is_no_step_s(tmp_path: Path) -> None:
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     text = "#9 exporting layers\n#9 ERROR: write /x: no space left on device\nERROR: failed to solve: no space left on device\n"
     assert "docker builder prune" in failed(tmp_path, text).hint
+    text = FAILURE.replace(
+        "ERROR: No matching distribution found for numpy", "OSError: [Errno 28] No space left on device"
+    )
+    assert "docker builder prune" in failed(tmp_path, text).hint
 
 
 def test_a_build_that_is_cancelled_or_hangs_leaves_nothing_in_scratch(tmp_path: Path) -> None:

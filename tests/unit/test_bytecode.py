@@ -64,6 +64,25 @@ def test_what_has_bytecode_keeps_it_and_what_cannot_be_compiled_is_left_alone(py
     (packages / "template.py").unlink()
 
 
+def test_folders_and_links_to_nowhere_are_no_modules(python: Path, packages: Path) -> None:
+    (packages / "folder.py").mkdir()
+    (packages / "link.py").symlink_to("nowhere")
+    (packages / "loop.py").symlink_to("loop.py")
+    assert len(compiled(python, packages, os.sched_getaffinity(0))) >= 2 * bytecode.CHUNK
+    (packages / "folder.py").rmdir()
+    (packages / "link.py").unlink()
+    (packages / "loop.py").unlink()
+
+
+def test_what_cannot_be_written_fails_the_step(python: Path, packages: Path) -> None:
+    """A full disk, for which a limit stands here: an image that lacks some bytecode would be as good as any."""
+    limit = f"ulimit -f 0; exec {python} -B {SCRIPT}"
+    done = subprocess.run(["sh", "-c", limit], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "OSError: [Errno 27] File too large" in done.stderr
+    assert not list(packages.rglob("m0.*.pyc"))
+
+
 def test_what_python_imports_as_it_starts_is_compiled_like_the_rest(python: Path, packages: Path) -> None:
     (packages / "early.py").write_text("EARLY = True\n")
     (packages / "early.pth").write_text("import early\n")

@@ -7,6 +7,7 @@ process shares more of them with each module that it has compiled; installers ha
 Here a module's company is decided by the list of modules alone: CHUNK of them go to one process, in the list's order.
 """
 
+import errno
 import os
 import py_compile
 import sys
@@ -16,6 +17,7 @@ from importlib.util import cache_from_source
 from pathlib import Path
 
 CHUNK = 32  # a process for each module would take half as long again
+NO_MODULES = {errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}  # links to nowhere, folders
 
 
 def modules() -> Iterator[str]:
@@ -30,8 +32,11 @@ def compile_all(paths: list[str]) -> None:
     for path in paths:
         try:  # with a sum over the source: a time stamp would be the installer's
             py_compile.compile(path, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
-        except (py_compile.PyCompileError, OSError):
+        except py_compile.PyCompileError:
             continue  # templates, and modules for other releases of Python: installers leave them alone, too
+        except OSError as error:
+            if error.errno not in NO_MODULES:  # a full disk, say
+                raise
 
 
 def main() -> int:

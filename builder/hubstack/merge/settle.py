@@ -13,8 +13,7 @@ from hubstack.merge.interest import Interest
 from hubstack.model import Rendered
 from hubstack.render.packages import RUN_SCRIPT, script
 
-_ENVIRONMENT = 'export DEBIAN_FRONTEND=noninteractive PERL_HASH_SEED=0 PATH="$PATH:/usr/sbin:/sbin"'
-"""With a seed (perlrun(1)), as update-language lists TeX's languages in the order of a hash, and formats hold them in that."""
+_ENVIRONMENT = 'export DEBIAN_FRONTEND=noninteractive PATH="$PATH:/usr/sbin:/sbin"'
 _DOCKERFILE = """\
 FROM parent
 ARG SOURCE_DATE_EPOCH

@@ -10,6 +10,7 @@ touch -d "@$(($(stat -c %Y /tmp) - 1))" /tmp/.begin
 cat >/tmp/.script
 export HOME=/tmp             # the image's home is the user's, and a volume will cover it
 export FORCE_SOURCE_DATE=1   # TeX's formats hold the date; this makes it SOURCE_DATE_EPOCH
+export PERL_HASH_SEED=0      # TeX's lists of languages, and what is made of them, are in the order of a hash (perlrun(1))
 
 ca=/run/secrets/hubstack-ca
 if [ -s $ca ]; then
