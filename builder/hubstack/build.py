@@ -148,7 +148,8 @@ class Builder:
     def _build(self, node: Node) -> Layout:
         self._phase(node, "building")
         fingerprint = self.inputs.fingerprint(node.id)
-        contexts, below = {layer: self._locate(source) for layer, source in node.copies.items()}, tuple[Digest, ...]()
+        contexts = {layer: self._locate(source) for layer, source in node.copies.items()}
+        below: tuple[Digest, ...] = ()
         if node.parents:
             (parent,) = node.parents
             contexts = {"parent": self._locate(parent), **contexts}

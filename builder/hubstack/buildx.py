@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -48,7 +48,7 @@ class Job:
     contexts: Mapping[str, str]
     labels: Mapping[str, str]
     layout: Path  # an empty folder for the result, with ``blobs`` in place
-    below: tuple[Digest, ...] = ()  # the parent's diff ids, on which the result has to stand; none: on whatever it may
+    below: tuple[Digest, ...] = ()  # the parent's diff ids, on which the result must stand; empty: nobody asks
     repository: Path | None = None  # a folder that lies in the context as src/
     near: str = ""  # jobs that say the same here go to one builder, where there are several
 
@@ -60,7 +60,6 @@ class Builder:
     plugin: str
     name: str = ""  # empty: the engine's own
     driver: str = ""
-    cached: bool = True  # whether what was built before may be taken
     ca_bundle: Path | None = None
     limits: command.Limits = field(default_factory=command.Limits)
 
@@ -89,29 +88,7 @@ def find_plugin() -> str:
 def build(
     job: Job, builder: Builder, *, scratch: Path, on_line: Callable[[str], None], cancel: threading.Event | None
 ) -> None:
-    """Build ``job`` into its layout. Raises BuildFailed, DeadlineExceeded, EngineError, or Cancelled.
-
-    BuildKit 0.13 knows a step with a secret by what the files below it say, not by the filesystem layers in which they came:
-    out of its cache may come an image on others than the parent's. Such a job is built again, without the cache.
-    """
-    _build(job, builder, scratch=scratch, on_line=on_line, cancel=cancel)
-    if not _stands_on_parent(job):
-        on_line(
-            "hubstack: that was in the engine's cache on other filesystem layers than the parent's; without the cache:"
-        )
-        (job.layout / "index.json").unlink()  # else there would be two images
-        _build(job, replace(builder, cached=False), scratch=scratch, on_line=on_line, cancel=cancel)
-        if not _stands_on_parent(job):
-            raise EngineError(f"{job.node}: the engine has built it on other filesystem layers than its parent's")
-
-
-def _stands_on_parent(job: Job) -> bool:
-    return not job.below or read_layout(job.layout).config.diff_ids[: len(job.below)] == job.below
-
-
-def _build(
-    job: Job, builder: Builder, *, scratch: Path, on_line: Callable[[str], None], cancel: threading.Event | None
-) -> None:
+    """Build ``job`` into its layout. Raises BuildFailed, DeadlineExceeded, EngineError, or Cancelled."""
     with tempfile.TemporaryDirectory(dir=scratch, prefix="build-") as name:
         folder = Path(name)
         rootfs = _rootfs(job, folder, on_line, cancel)
@@ -133,6 +110,9 @@ def _build(
             except CommandFailed:
                 raise failure(job, lines) from None
         _forget(metadata)
+    if job.below and read_layout(job.layout).config.diff_ids[: len(job.below)] != job.below:
+        what = f"{job.node}: the engine has put it on other filesystem layers than its parent's"
+        raise EngineError(what, hint="They are in its cache, which `docker builder prune` empties.")
 
 
 def environment(builder: Builder) -> dict[str, str]:
@@ -170,7 +150,6 @@ def buildx_argv(builder: Builder, job: Job, *, metadata: Path) -> list[str]:
         "--progress=plain",
         "--provenance=false",  # attestations hold the time: the digest would differ at every run
         "--sbom=false",
-        *(() if builder.cached else ("--no-cache",)),
         *(f"--build-context={name}={where}" for name, where in job.contexts.items()),
         *(f"--build-arg={name}={value}" for name, value in job.rendered.arguments.items()),
         *(f"--label={name}={value}" for name, value in job.labels.items()),
@@ -188,11 +167,18 @@ def _fields(*fields: str) -> str:
 
 
 def write_context(file: IO[bytes], job: Job, rootfs: Path | None) -> None:
-    """The build context as a tar: exactly the bytes that were fingerprinted, and the base's rootfs where there is one."""
+    """The build context as a tar: exactly the bytes that were fingerprinted, and the base's rootfs where there is one.
+
+    Beside them in .hubstack, which each step of ours has mounted, are the filesystem layers below. BuildKit 0.13 to 0.15.1 knows
+    a step with a secret by the files below it, and not by how these came there (moby/buildkit#5251): out of its cache would
+    come an image on another parent's layers.
+    """
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
         add_file(tar, SourceFile(path="Dockerfile", content=job.rendered.dockerfile.encode()))
         for one in job.rendered.context:
             add_file(tar, one)
+        if job.below:
+            add_file(tar, SourceFile(path=".hubstack/below", content="\n".join(job.below).encode()))
         if job.repository is not None:
             _add_folder(tar, job.repository, "src")
         if rootfs is not None:
@@ -247,7 +233,8 @@ def failure(job: Job, lines: Sequence[str]) -> BuildFailed:
     reason = re.sub(r'process ".*" did not complete successfully: exit code:', "a command ended with code", reason)
     hint = ""
     if any("no space left on device" in line.lower() for line in lines):
-        hint = "The engine's disk is full. `docker builder prune` frees what builds have cached."
+        hint = "The engine's disk is full: `docker builder prune` frees what builds have cached. "
+        hint += "In a step it may be /tmp instead, which is memory."
     return BuildFailed(
         f"{job.node}: {reason.removeprefix('failed to solve: ')}", position=position, tail=tail, hint=hint
     )

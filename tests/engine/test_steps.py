@@ -173,7 +173,8 @@ def test_a_step_with_a_secret_stands_on_its_parent_whatever_the_cache_has(rootfs
         before = f"RUN echo {name} {ours} >/made\nRUN echo {ours} >/made\n"
         parent = made(name, before, f"docker-image://{rootfs}")
         where, ids = f"oci-layout://{parent.folder}@{parent.manifest.digest}", parent.config.diff_ids
-        child = made(f"{name}-child", "RUN --mount=type=secret,id=none,required=false cp /made /copy\n", where, ids)
+        mounts = "--mount=type=bind,source=.hubstack,target=/hubstack --mount=type=secret,id=none,required=false"
+        child = made(f"{name}-child", f"RUN {mounts} cp /made /copy\n", where, ids)
         return [*ids], [*child.config.diff_ids[: len(ids)]]
 
     one, two = layers("one"), layers("two")

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hubstack.buildx import Job, add_file, failure, write_context
@@ -142,7 +142,7 @@ class FakeEngine:
 
     def _filesystem_layer(self, job: Job, below: Mapping[str, Image]) -> bytes:
         context, tar = io.BytesIO(), io.BytesIO()
-        write_context(context, job, None)
+        write_context(context, replace(job, below=()), None)  # steps don't look at it
         copied = "".join(image.id for name, image in sorted(below.items()) if name != "parent")
         built = digest_of(context.getvalue() + copied.encode() + self.salt.encode())
         with tarfile.open(fileobj=tar, mode="w") as file:

@@ -366,6 +366,11 @@ def test_one_parts_command_is_not_for_anothers_entrypoint() -> None:
     both, start = {"Entrypoint": ["tini"], "Cmd": ["lab"]}, {"Entrypoint": ["tini"]}
     assert merge_configs({}, [("a", both), ("b", {})])[1] == []
     assert merge_configs({}, [("a", both), ("b", start)]) == ({**both, "Env": []}, [])
+    lab = {"Cmd": ["bash"]}  # ENTRYPOINT in a Dockerfile takes it away
+    assert merge_configs(lab, [("a", both), ("b", start)]) == ({**both, "Env": []}, [])
+    assert merge_configs(lab, [("a", start), ("b", lab)]) == ({**start, "Env": []}, [])
+    assert len(merge_configs(lab, [("a", start), ("b", {"Cmd": ["sh"]})])[1]) == 1
+    assert len(merge_configs(lab, [("a", {}), ("b", {"Cmd": ["sh"]})])[1]) == 1
     _, conflicts = merge_configs({}, [("a", both), ("b", {"Cmd": ["sh"]})])
     assert "a and b: set Entrypoint (a) and Cmd (b), which belong together" in [str(one) for one in conflicts]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import venv
 from pathlib import Path
@@ -65,22 +66,34 @@ def test_what_has_bytecode_keeps_it_and_what_cannot_be_compiled_is_left_alone(py
 
 
 def test_folders_and_links_to_nowhere_are_no_modules(python: Path, packages: Path) -> None:
-    (packages / "folder.py").mkdir()
-    (packages / "link.py").symlink_to("nowhere")
-    (packages / "loop.py").symlink_to("loop.py")
-    assert len(compiled(python, packages, os.sched_getaffinity(0))) >= 2 * bytecode.CHUNK
-    (packages / "folder.py").rmdir()
-    (packages / "link.py").unlink()
-    (packages / "loop.py").unlink()
+    odd = packages / "odd"
+    (odd / "folder.py").mkdir(parents=True)
+    for name, target in (("link", "nowhere"), ("loop", "loop.py"), ("through", "../m0.py/nowhere")):
+        (odd / f"{name}.py").symlink_to(target)
+    (odd / f"{'n' * 250}.py").write_text("A = 1\n")
+    (odd / "linked.py").write_text("A = 1\n")
+    (odd / "__pycache__").mkdir()
+    (odd / "__pycache__" / f"linked.{tag(python)}.pyc").symlink_to("nowhere")
+    done = subprocess.run([python, "-B", SCRIPT], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in odd.rglob("*.pyc")] == [f"linked.{tag(python)}.pyc"]
+    assert list(packages.rglob("m0.*.pyc"))
+    shutil.rmtree(odd)
 
 
-def test_what_cannot_be_written_fails_the_step(python: Path, packages: Path) -> None:
-    """A full disk, for which a limit stands here: an image that lacks some bytecode would be as good as any."""
-    limit = f"ulimit -f 0; exec {python} -B {SCRIPT}"
+@pytest.mark.parametrize("blocks", [0, 1])
+def test_what_cannot_be_written_fails_the_step(python: Path, packages: Path, blocks: int) -> None:
+    """A full disk, for which a limit stands here: an image that lacks some bytecode, or has half of it, would pass."""
+    (packages / "m0.py").write_text("".join(f"def f{number}(): pass\n" for number in range(200)))
+    limit = f"ulimit -f {blocks}; exec {python} -B {SCRIPT}"
     done = subprocess.run(["sh", "-c", limit], check=False, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "OSError: [Errno 27] File too large" in done.stderr
-    assert not list(packages.rglob("m0.*.pyc"))
+    assert "m0.py can't be compiled: " in done.stderr
+
+
+def tag(python: Path) -> str:
+    words = [str(python), "-c", "import sys; print(sys.implementation.cache_tag)"]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_what_python_imports_as_it_starts_is_compiled_like_the_rest(python: Path, packages: Path) -> None:

@@ -8,6 +8,7 @@ Here a module's company is decided by the list of modules alone: CHUNK of them g
 """
 
 import errno
+import marshal
 import os
 import py_compile
 import sys
@@ -17,14 +18,14 @@ from importlib.util import cache_from_source
 from pathlib import Path
 
 CHUNK = 32  # a process for each module would take half as long again
-NO_MODULES = {errno.ENOENT, errno.ELOOP, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}  # links to nowhere, folders
+NO_MODULE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG}  # folders, links to nowhere
 
 
 def modules() -> Iterator[str]:
     """Those below site-packages, sorted, that have no bytecode yet: what layers below have brought has some."""
     folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     for path in sorted({str(path) for folder in folders for path in Path(folder).rglob("*.py")}):
-        if not Path(cache_from_source(path)).exists():
+        if not os.path.lexists(cache_from_source(path)):
             yield path
 
 
@@ -32,11 +33,12 @@ def compile_all(paths: list[str]) -> None:
     for path in paths:
         try:  # with a sum over the source: a time stamp would be the installer's
             py_compile.compile(path, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+            marshal.loads(Path(cache_from_source(path)).read_bytes()[16:])  # Python has not always noticed a full disk
         except py_compile.PyCompileError:
             continue  # templates, and modules for other releases of Python: installers leave them alone, too
-        except OSError as error:
-            if error.errno not in NO_MODULES:  # a full disk, say
-                raise
+        except (OSError, EOFError, ValueError) as error:
+            if not isinstance(error, OSError) or error.errno not in NO_MODULE:
+                sys.exit(f"{path} can't be compiled: {error}")
 
 
 def main() -> int:

@@ -229,14 +229,14 @@ class Workshop:
             base.config, [(part.name, state.config) for part, state in zip(parts, states, strict=True)]
         )
         blame = Blame(built=self.built, nodes=nodes, tree=self.tree, configs=self._configs)
-        found = [blame.for_a_path(one) for one in merged.conflicts]
+        found = [blame.by_path(one) for one in merged.conflicts]
         of_packages = readable(base.tree, parts, merged.index)
         if odd or of_packages:
             own = {part.name: self._own(state, common) for part, state in zip(parts, states, strict=True)}
-            found += [blame.for_configs(one, own) for one in odd]
-            found += [blame.for_packages(one, own) for one in of_packages]
+            found += [blame.by_configs(one, own) for one in odd]
+            found += [blame.by_packages(one, own) for one in of_packages]
         found = [self._settled(one, nodes) for one in found]
-        interests = (blame.for_an_interest(one) for one in _interests(base.tree, parts))
+        interests = (blame.of_interest(one) for one in _interests(base.tree, parts))
         return _State(
             nodes=nodes,
             tree=overlay(base.tree, merged.index),

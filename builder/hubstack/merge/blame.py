@@ -22,7 +22,8 @@ class Blame:
     """Of the parts of one merge, which may be several layers each, the layers that are meant.
 
     ``nodes`` are all that are merged, ``tree`` tells what a node's image holds, and ``configs`` in what the configs of two nodes
-    contradict each other. ``own`` are each part's nodes that the others haven't, lowest first.
+    contradict each other. Methods give back what they were given, with those layers for its parts; ``own`` are each part's nodes
+    that the others haven't, lowest first.
     """
 
     built: Mapping[Fingerprint, Built]
@@ -30,13 +31,13 @@ class Blame:
     tree: Callable[[Fingerprint], Index]
     configs: Callable[[Fingerprint, Fingerprint], Sequence[Conflict]]
 
-    def for_a_path(self, conflict: Conflict) -> Conflict:
+    def by_path(self, conflict: Conflict) -> Conflict:
         """Which of a part's layers it is that have the path."""
         if not conflict.path:
             return conflict
         return named(conflict, {part: self._having(conflict.path, part) for part in conflict.parts})
 
-    def for_configs(self, conflict: Conflict, own: Mapping[str, Sequence[Fingerprint]]) -> Conflict:
+    def by_configs(self, conflict: Conflict, own: Mapping[str, Sequence[Fingerprint]]) -> Conflict:
         """Which two layers it is whose configs don't go together, if it is two."""
         for one, other in product(*own.values()) if len(own) == 2 else ():
             if self.built[one].name and self.built[other].name:
@@ -45,7 +46,7 @@ class Blame:
                     return pair
         return conflict
 
-    def for_packages(self, conflict: Conflict, own: Mapping[str, Sequence[Fingerprint]]) -> Conflict:
+    def by_packages(self, conflict: Conflict, own: Mapping[str, Sequence[Fingerprint]]) -> Conflict:
         """Which layers have changed the packages that it is about, or of a language's, the folder in which these stand."""
         if conflict.packages:
             found = {part: self._changing(conflict.packages, nodes) for part, nodes in own.items()}
@@ -56,7 +57,7 @@ class Blame:
         conflict = named(conflict, {part: layers or part for part, layers in found.items()})
         return replace(conflict, parts=tuple(sorted(conflict.parts)))
 
-    def for_an_interest(self, interest: Interest) -> Interest:
+    def of_interest(self, interest: Interest) -> Interest:
         host = self._having(TRIGGERS, interest.host) if interest.trigger else interest.host
         return replace(interest, host=host, guest=self._having(interest.path, interest.guest))
 

@@ -59,7 +59,8 @@ def merge_configs(
         }
         merged |= {name: joint} if joint else {}
     for name in _SINGLE:
-        value = _one(name, base.get(name), [(part, config.get(name)) for part, config in parts], conflicts)
+        said = _commands(base, parts) if name == "Cmd" else [(part, config.get(name)) for part, config in parts]
+        value = _one(name, base.get(name), said, conflicts)
         merged |= {name: value} if value not in (None, "", []) else {}
     conflicts += _mixed(base, parts)
     labels = _texts("label", _labels(base), [(part, _labels(config)) for part, config in parts], conflicts)
@@ -73,6 +74,14 @@ def _keys(base: Collection[str], parts: Sequence[Collection[str]]) -> Sequence[s
     """What any has put in, without what any has taken out."""
     found = dict.fromkeys(key for one in (base, *parts) for key in sorted(one))
     return [key for key in found if key not in base or all(key in one for one in parts)]
+
+
+def _commands(base: Mapping[str, Any], parts: Sequence[tuple[str, Mapping[str, Any]]]) -> list[tuple[str, Any]]:
+    """Of each part. That ENTRYPOINT in a Dockerfile takes the command away is no word against what another part gives it."""
+    said = [(name, config.get("Cmd")) for name, config in parts]
+    given = any(command not in (None, base.get("Cmd")) for _, command in said)
+    starts = {name for name, config in parts if config.get("Entrypoint") != base.get("Entrypoint")}
+    return [(name, command) for name, command in said if not given or command is not None or name not in starts]
 
 
 def _mixed(base: Mapping[str, Any], parts: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Conflict]:

@@ -23,7 +23,7 @@ from hubstack.merge.mergers import KEPT
 from hubstack.merge.record import MEDIA_TYPE, parse_built, render_built
 from hubstack.merge.tar import read_blob
 from hubstack.names import Names
-from hubstack.oci import CONFIG_LIMIT_BYTES, Descriptor, Layout, Manifest
+from hubstack.oci import CONFIG_LIMIT_BYTES, Descriptor, Layout, Manifest, digest_of
 from hubstack.reference import Digest, Fingerprint, ImageRef
 from hubstack.registry import Registry
 from hubstack.store import Store
@@ -246,10 +246,9 @@ class Shelf:
     def _config(self, manifest: Manifest) -> Mapping[str, Any]:
         """The whole config blob."""
         assert manifest.config is not None  # nodes are images, not indexes
-        digest = manifest.config.digest
-        if (here := self.store.blob(digest)).exists():
-            content = here.read_bytes()
-        else:
+        digest, here = manifest.config.digest, self.store.blob(manifest.config.digest)
+        content = here.read_bytes() if here.exists() else b""
+        if digest_of(content) != digest:
             content = self.registry.blob(self.names.build, digest, limit_bytes=CONFIG_LIMIT_BYTES)
         found: Mapping[str, Any] = json.loads(content)
         return found
