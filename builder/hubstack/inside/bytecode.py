@@ -33,12 +33,20 @@ def compile_all(paths: list[str]) -> None:
     for path in paths:
         try:  # with a sum over the source: a time stamp would be the installer's
             py_compile.compile(path, doraise=True, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
-            marshal.loads(Path(cache_from_source(path)).read_bytes()[16:])  # Python has not always noticed a full disk
         except py_compile.PyCompileError:
             continue  # templates, and modules for other releases of Python: installers leave them alone, too
-        except (OSError, EOFError, ValueError) as error:
-            if not isinstance(error, OSError) or error.errno not in NO_MODULE:
+        except OSError as error:
+            if error.errno not in NO_MODULE:
                 sys.exit(f"{path} can't be compiled: {error}")
+
+
+def check(paths: list[str]) -> None:
+    """Read what was written: Python has not always noticed a full disk. Not where modules are compiled, which it would show in."""
+    for cached in filter(os.path.isfile, map(cache_from_source, paths)):
+        try:
+            marshal.loads(Path(cached).read_bytes()[16:])
+        except (EOFError, ValueError, TypeError) as error:
+            sys.exit(f"{cached} is not whole: {error}")
 
 
 def main() -> int:
@@ -56,6 +64,7 @@ def main() -> int:
         room -= 1
     for _ in range(len(os.sched_getaffinity(0)) - room):
         failed += os.wait()[1]
+    check(waiting)
     return 1 if failed else 0
 
 
