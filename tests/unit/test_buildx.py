@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import tarfile
 import threading
 import time
@@ -251,19 +250,29 @@ def test_a_build_that_is_cancelled_or_hangs_leaves_nothing_in_scratch(tmp_path: 
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-@pytest.mark.parametrize("lower", [b"old", b"new"])
-def test_what_stands_on_other_filesystem_layers_than_its_parent_is_an_error(tmp_path: Path, lower: bytes) -> None:
-    parent = write_layout(tmp_path / "parent", [b"old", b"same"])
-    write_layout(tmp_path / "built", [lower, b"same", b"own"])
-    job = replace(JOB, layout=tmp_path / "layout", below=parent.config.diff_ids)
-    script = f"cp -r {tmp_path}/built {job.layout}"
-    if lower == b"old":
-        return run_build(tmp_path, script, job=job)
+def job_on_a_parent(folder: Path, *, lowest: bytes) -> tuple[Job, str]:
+    """A job whose parent is (old, same), and an engine's answer on (``lowest``, same)."""
+    parent = write_layout(folder / "parent", [b"old", b"same"])
+    write_layout(folder / "built", [lowest, b"same", b"own"])
+    job = replace(JOB, layout=folder / "layout", below=parent.config.diff_ids)
+    return job, f"cp -r {folder}/built {job.layout}"
+
+
+def test_what_stands_on_its_parent_is_taken(tmp_path: Path) -> None:
+    job, script = job_on_a_parent(tmp_path, lowest=b"old")
+    run_build(tmp_path, script, job=job)
+
+
+def test_what_stands_on_other_filesystem_layers_than_its_parent_is_an_error(tmp_path: Path) -> None:
+    job, script = job_on_a_parent(tmp_path, lowest=b"new")
     with pytest.raises(EngineError, match="scipy-3f2a91c0: the engine has put it on other filesystem layers") as raised:
         run_build(tmp_path, script, job=job)
     assert "docker builder prune" in raised.value.hint
-    shutil.rmtree(job.layout)
-    return run_build(tmp_path, script, job=replace(job, below=()))  # a base stands on what its Dockerfile says
+
+
+def test_a_base_stands_on_what_its_dockerfile_says(tmp_path: Path) -> None:
+    job, script = job_on_a_parent(tmp_path, lowest=b"new")
+    run_build(tmp_path, script, job=replace(job, below=()))
 
 
 def test_buildx_s_note_of_the_build_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,21 @@ def test_which_image_a_node_is_those_know_that_stand_on_it(site: Site, tmp_path:
     site.close()
 
 
+def test_a_config_that_is_broken_here_is_read_from_the_registry(site: Site) -> None:
+    """What a build stands on is known by it."""
+    made = site.run(MERGED.inputs())["lab"].digest
+    assert made is not None
+    inputs = MERGED.inputs()
+    shelf, node = site.invocation(inputs.project).shelf(inputs, site.connect(), push=False), inputs.fingerprint("lab")
+    layout = shelf.store.part(node)
+    assert layout is not None
+    assert layout.manifest.config is not None
+    whole = shelf.diff_ids(node, made)
+    layout.path(layout.manifest.config.digest).write_bytes(b"{")
+    assert shelf.diff_ids(node, made) == whole != ()
+    site.close()
+
+
 def test_a_refreshed_base_moves_what_stands_on_it(site: Site) -> None:
     site.run(MERGED.inputs())
     again = refreshed(MERGED).inputs()
