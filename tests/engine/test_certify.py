@@ -28,12 +28,13 @@ def merged(work: Work) -> Work:
 
 
 def images_of(work: Work) -> set[str]:
-    """What the engine has under this project's names."""
+    """What the engine has under this project's names; other projects' tests build the same images beside it."""
     from docker import from_env
 
     client = from_env()
     try:
-        return {tag for image in client.images.list(name=f"{work.prefix}/build") for tag in image.tags}
+        tags = [tag for image in client.images.list(name=f"{work.prefix}/build") for tag in image.tags]
+        return {tag for tag in tags if tag.startswith(f"{work.prefix}/build:")}
     finally:
         client.close()
 

@@ -13,6 +13,7 @@ from hubstack.inside import bytecode
 
 SCRIPT = Path(bytecode.__file__)
 WORDS = ("alpha", "beta", "gamma")
+MODULES = 20
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +25,13 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def packages(python: Path) -> Path:
-    """site-packages with two chunks of modules that share names and constants with each other."""
+    """site-packages with modules that share names and constants with each other, side by side and in a folder."""
     (folder,) = python.parents[1].glob("lib/python*/site-packages")
-    for number in range(2 * bytecode.CHUNK):
+    (folder / "together").mkdir(exist_ok=True)
+    for number in range(MODULES):
         text = f"def f{number}(a, b={WORDS!r}):\n    return a in {{'alpha', 'beta', {WORDS[number % 3]!r}}}, 'alpha beta', b\n"
-        (folder / f"m{number}.py").write_text(text)
+        for place in (folder, folder / "together"):
+            (place / f"m{number}.py").write_text(text)
     for old in folder.rglob("*.pyc"):
         old.unlink()
     return folder
@@ -40,7 +43,7 @@ def compiled(python: Path, packages: Path, cpus: set[int]) -> dict[str, bytes]:
         check=True,
         env={"PYTHONHASHSEED": "0"},
     )
-    found = {path.name: path.read_bytes() for path in packages.rglob("*.pyc")}
+    found = {str(path.relative_to(packages)): path.read_bytes() for path in packages.rglob("*.pyc")}
     for path in packages.rglob("*.pyc"):
         path.unlink()
     return found
@@ -50,12 +53,24 @@ def test_the_number_of_processors_does_not_show(python: Path, packages: Path) ->
     cpus = sorted(os.sched_getaffinity(0))
     one, all_of_them = compiled(python, packages, {cpus[0]}), compiled(python, packages, set(cpus))
     assert one == all_of_them
-    assert len(one) >= 2 * bytecode.CHUNK
+    assert len(one) >= 2 * MODULES
+
+
+def test_what_is_compiled_in_one_process_is_of_one_distribution(packages: Path) -> None:
+    """What a process has read shows in a few modules (Python 3.13), and what else a layer installs must not."""
+    for name in ("another", "zebra"):
+        shutil.copytree(packages / "together", packages / name)
+    found = [sorted(paths) for paths in bytecode.companies([str(packages)])]
+    for name in ("another", "together", "zebra"):
+        assert sorted(map(str, packages.glob(f"{name}/*.py"))) in found
+    assert all([str(path)] in found for path in packages.glob("*.py"))
+    for name in ("another", "zebra"):
+        shutil.rmtree(packages / name)
 
 
 def test_what_has_bytecode_keeps_it_and_what_cannot_be_compiled_is_left_alone(python: Path, packages: Path) -> None:
     subprocess.run([python, "-B", SCRIPT], check=True)
-    (cached,) = packages.rglob("m0.*.pyc")
+    (cached,) = packages.glob("__pycache__/m0.*.pyc")
     cached.write_bytes(b"from below")
     (packages / "template.py").write_text("{% no python %}\n")
     done = subprocess.run([python, "-B", SCRIPT], check=False, capture_output=True, text=True)

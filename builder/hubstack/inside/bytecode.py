@@ -2,9 +2,10 @@
 
 Usage: python -B bytecode.py (-B: what Python imports as it starts, by .pth files, is to be compiled here like the rest)
 
-The same modules give the same bytes whatever the machine. CPython's marshal writes down which objects are shared, and a
-process shares more of them with each module that it has compiled; installers hand modules to processes as those get free.
-Here a module's company is decided by the list of modules alone: CHUNK of them go to one process, in the list's order.
+The same modules give the same bytes whatever the machine, and whatever else is installed beside them: two layers that
+bring one distribution can be merged. CPython's marshal writes down which objects are shared, and a process shares more of
+them with each module that it has read. Installers hand modules to processes as those get free; here a folder's modules
+are compiled in a process of their own, in order of their names, by a Python that has imported nothing of the image's.
 """
 
 import errno
@@ -13,20 +14,24 @@ import os
 import py_compile
 import sys
 import sysconfig
-from collections.abc import Iterator
 from importlib.util import cache_from_source
 from pathlib import Path
 
-CHUNK = 32  # a process for each module would take half as long again
 NO_MODULE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG}  # folders, links to nowhere
 
 
-def modules() -> Iterator[str]:
-    """Those below site-packages, sorted, that have no bytecode yet: what layers below have brought has some."""
-    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    for path in sorted({str(path) for folder in folders for path in Path(folder).rglob("*.py")}):
-        if not os.path.lexists(cache_from_source(path)):
-            yield path
+def companies(folders: list[str]) -> list[list[str]]:
+    """The modules below ``folders`` that have no bytecode yet: what layers below have brought has some.
+
+    Those of one folder are together; at the top, where one distribution's are beside another's, each is alone.
+    """
+    found = []
+    for top in folders:
+        for folder, _, names in os.walk(top):
+            modules = [f"{folder}/{name}" for name in sorted(names) if name.endswith(".py")]
+            waiting = [path for path in modules if not os.path.lexists(cache_from_source(path))]
+            found += [[path] for path in waiting] if folder == top else [waiting]
+    return [paths for paths in found if paths]
 
 
 def compile_all(paths: list[str]) -> None:
@@ -49,24 +54,29 @@ def check(paths: list[str]) -> None:
             sys.exit(f"{cached} is not whole: {error}")
 
 
-def main() -> int:
-    waiting = list(modules())
-    chunks = [waiting[start : start + CHUNK] for start in range(0, len(waiting), CHUNK)]
+def main(folders: list[str]) -> int:
+    waiting = companies(folders)
     room = len(os.sched_getaffinity(0))
     failed = 0
-    for chunk in chunks:
+    for paths in waiting:
         if room == 0:
             failed += os.wait()[1]
             room += 1
         if os.fork() == 0:
-            compile_all(chunk)
+            compile_all(paths)
             os._exit(0)
         room -= 1
     for _ in range(len(os.sched_getaffinity(0)) - room):
         failed += os.wait()[1]
-    check(waiting)
+    check([path for paths in waiting for path in paths])
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.flags.no_site:
+        sys.exit(main(sys.argv[1:]))
+    known = {
+        sysconfig.get_path("purelib"),
+        sysconfig.get_path("platlib"),
+    }  # -S: without it .pth files import what they like
+    os.execv(sys.executable, [sys.executable, "-S", "-B", __file__, *sorted(known)])
