@@ -12,7 +12,8 @@ HUBSTACK := $(BIN)/hubstack --registry $(HUBSTACK_REGISTRY) $(if $(CA_BUNDLE),--
 DEMO_STACKS := minimal scipy datascience
 UNIT := not engine and not registry and not slow
 # One after another: what takes the time, and what builds in this folder, where one build waits for the other.
-ALONE := tests/browser tests/engine/test_demo.py tests/engine/test_registry.py tests/engine/test_repository.py
+# The demo first, which builds what the browser is shown.
+ALONE := tests/engine/test_demo.py tests/engine/test_registry.py tests/engine/test_repository.py tests/browser
 # In order of their names: by default files with few tests would be last, and those take the longest.
 BY_FILE := --dist=loadfile --no-loadscope-reorder
 # What `make proof` draws: how many sets, which, and whether both of Debian's releases are at work at once.

@@ -38,7 +38,7 @@ def test_an_image_that_starts_no_server_says_why_and_leaves_no_container(
 
 def test_a_server_runs_as_the_hub_s_user_until_it_ends(containers: Containers, rootfs: ImageRef) -> None:
     image = containers.pull(str(rootfs), print)
-    script = "id -u; id -g; touch ~/mine && sleep 2; exit 4"
+    script = "id -u; id -g; touch ~/mine && sleep 6; exit 4"
     server = Server(image=str(rootfs), command=["sh", "-c", script], environment={"HOME": "/home/jovyan"})
     container = containers.start(server, image)
     try:

@@ -15,7 +15,7 @@ from tests.browser.conftest import Preview, preview
 from tests.browser.launcher import Launcher
 from tests.engine.workbench import Json, Work
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 MARKUP = "<b>Bold</b> & <script>document.title = 'broken'</script>{{ 7 * 7 }}"
 BROWSER_MS = 30_000

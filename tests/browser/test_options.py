@@ -20,7 +20,7 @@ from tests.browser.launcher import Launcher
 from tests.commandline import PROJECTS
 from tests.engine.workbench import Work
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 BROWSER_MS = 60_000
 LANGUAGE, TOOLS = 1, 2  # the menus behind the image's

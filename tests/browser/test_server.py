@@ -17,7 +17,7 @@ from tests.browser.conftest import Preview, preview
 from tests.browser.launcher import START_MS, Launcher, stop_server
 from tests.engine.workbench import Work, docker
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 PACKAGE = "humanize==4.9.0"
 BUILD_MS = 90_000

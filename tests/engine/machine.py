@@ -64,7 +64,11 @@ class Machine:
         self._add_command("sudo", _SUDO)
         self._add_command("gh", _GH.format(asked=self.asked_of_gh))
         self._bridge = f"hs{os.getpid() % 100000}n{next(_NUMBERS)}"
-        self._start_engine()
+        try:
+            self._start_engine()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -209,7 +213,7 @@ def _processes(word: str) -> Iterator[int]:
 
 
 def _await(there: Callable[[], bool]) -> None:
-    last = time.monotonic() + 30
+    last = time.monotonic() + 120
     while not there():
         if time.monotonic() > last:
             raise TimeoutError("the machine's engine does not start")

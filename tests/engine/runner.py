@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import takewhile
+from functools import cached_property, partial
+from itertools import count, takewhile
 from operator import ne
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -38,7 +38,7 @@ class GitHub:
     name: str = "Somebody/Images"
     variables: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
-    machines: int = 0
+    _numbers: Iterator[int] = field(default_factory=count)  # of machines and runs, also of two at once
     on_step: Callable[[Machine, str, str], None] = lambda _machine, _job, _step: None  # before each ``run:`` of ours
 
     @property
@@ -59,8 +59,10 @@ class GitHub:
         return {"on" if key is True else key: value for key, value in found.items()}
 
     def machine(self) -> Machine:
-        self.machines += 1
-        return Machine(self.folder / f"machine{self.machines}", self.asked_of_gh)
+        return Machine(self.new_folder("machine"), self.asked_of_gh)
+
+    def new_folder(self, name: str) -> Path:
+        return self.folder / f"{name}{next(self._numbers)}"
 
 
 @dataclass
@@ -100,9 +102,9 @@ class Run:
     def log(self) -> str:
         return "\n".join(f"===== {name}: {job.result}\n{job.log}" for name, job in self.jobs.items())
 
-    @property
+    @cached_property
     def artifacts(self) -> Path:
-        return self.github.folder / "artifacts" / self.commit
+        return self.github.new_folder("artifacts")
 
     def context(self) -> Json:
         return {

@@ -16,7 +16,7 @@ from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 
 from tests.engine.second_engine import second_engine
-from tests.engine.workbench import Run, Work, docker, layer_of, neutral, published, without_hello
+from tests.engine.workbench import DEADLINE_S, Run, Work, docker, layer_of, neutral, published, without_hello
 
 pytestmark = pytest.mark.engine
 
@@ -131,7 +131,7 @@ def test_two_engines_at_once_end_with_what_one_makes(
         elsewhere(one.work, tmp_path / "second", prefix, DOCKER_HOST=second),
     ]
     runs = [work.start("build", "--push", "--json", "--profiles", str(work.folder / "out")) for work in works]
-    outputs = [run.communicate(timeout=240) for run in runs]
+    outputs = [run.communicate(timeout=DEADLINE_S) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs
     assert without(prefix, published(registry, prefix)) == without(one.work.prefix, one.tags)
     assert {neutral(work.configmap(), work) for work in works} == {neutral(one.work.configmap(), one.work)}

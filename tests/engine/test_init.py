@@ -48,10 +48,11 @@ def commit(folder: Path) -> list[str]:
     return listed.splitlines()
 
 
-def test_layers_from_images_of_one_family(built: tuple[Work, Run], tmp_path: Path) -> None:
+def test_layers_from_images_of_one_family(settled: Work, tmp_path: Path) -> None:
     """Their packages are asked of the images, their steps of the histories; what both have is one layer."""
-    small, both = (built[0].prefix.child(name) for name in ("small", "both"))
-    own = Work(tmp_path, built[0].prefix, built[0].ca_bundle)
+    small, both = (settled.prefix.child(name) for name in ("small", "both"))
+    (tmp_path / "own").mkdir()
+    own = Work(tmp_path / "own", settled.prefix, settled.ca_bundle)
     done = own.run("import", "--json", f"{small}:default-latest", f"{both}:loud-latest")
     layers = json.loads(done.stdout)["layers"]
     assert layers["common"]["layers/common/requirements.txt"] == "six\n"

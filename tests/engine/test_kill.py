@@ -55,7 +55,7 @@ def test_a_signal_ends_everything(
         out, err = run.communicate(timeout=60)
         took = time.monotonic() - started
     assert run.returncode == code, out + err
-    assert took < 10
+    assert took < 30
     assert "Traceback" not in err
     assert builders(settled) == []
     assert containers(settled) == []

@@ -15,7 +15,7 @@ from hubstack.registry import Registry
 from tests.engine.test_repository import commit, git, repository, run
 from tests.engine.workbench import Json, Work, docker, without_hello
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.engine
 
 FILES = {
     "binder/requirements.txt": "humanize\n",

@@ -41,10 +41,10 @@ class Tried:
 
 @pytest.fixture(scope="module")
 def trials(
-    real_registry: ImageRef, ca_bundle: Path | None, tmp_path_factory: pytest.TempPathFactory
+    session_prefix: ImageRef, ca_bundle: Path | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[tuple[str, ...], Trial]]:
-    """A workshop for each, so that both are at work at once. The layers by themselves stay in the registry for later sessions."""
-    folder, prefix = tmp_path_factory.mktemp("proof"), real_registry.child("test").child("proof")
+    """A workshop for each, so that both are at work at once."""
+    folder, prefix = tmp_path_factory.mktemp("proof"), session_prefix.child("proof")
     with ExitStack() as stack:
         one, other = (stack.enter_context(open_workshop(RELEASE, folder / name, prefix, ca_bundle)) for name in "ab")
         one.build_alone([*MERGED, *SETTLED])

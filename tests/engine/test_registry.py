@@ -30,7 +30,7 @@ from hubstack.registry.credentials import anonymous
 
 from tests.fakes.layout import write_layout
 
-PREFIX = ImageRef.parse(os.environ.get("HUBSTACK_REGISTRY", "127.0.0.1:5000/hubstack"))
+PREFIX = ImageRef.parse(os.environ.get("HUBSTACK_TEST_REGISTRY") or "127.0.0.1:5000/hubstack")
 RECORD = "application/vnd.hubstack.test.v1+json"
 BIG_BYTES = 300 << 20
 

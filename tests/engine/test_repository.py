@@ -21,7 +21,7 @@ from hubstack.repository.build import STACK_LABEL, build_repository
 
 from tests.engine.workbench import HUBSTACK, NO_ENGINE, Json, Run, Work, docker, with_canary
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.engine
 
 ROOT = Path(__file__).parents[2]
 FILES = {

@@ -128,7 +128,7 @@ def test_the_secret_is_nowhere(twice: tuple[Built, Built]) -> None:
 
 
 def test_what_is_left_in_the_image(twice: tuple[Built, Built]) -> None:
-    name = "hubstack-test-steps:1"
+    name = f"hubstack-test-steps:{uuid.uuid4().hex}"
     layout = twice[0].layout
     archive = layout.parent / "image.tar"
     _write_archive(archive, layout, name)

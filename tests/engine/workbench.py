@@ -32,7 +32,7 @@ HUBSTACK = Path(sys.executable).with_name("hubstack")
 PROJECT = Path(__file__).parents[1] / "projects" / "good-engine"
 ROOTFS = "example.org/rootfs:1"  # as the project's base names what the fixture of this name has made
 NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
-DEADLINE_S = 240
+DEADLINE_S = 600
 
 Json = dict[str, Any]
 
@@ -168,7 +168,7 @@ def session_prefix(real_registry: ImageRef) -> Iterator[ImageRef]:
     """Below it everything is this session's; at its end the engine forgets the images of that name."""
     prefix = real_registry.child("test").child(uuid.uuid4().hex[:8])
     yield prefix
-    filters = [f"--filter=reference={prefix}/{below}" for below in ("*", "*/*")]
+    filters = [f"--filter=reference={prefix}/{below}" for below in ("*", "*/*", "*/*/*", "*/*/*/*")]
     listed = docker("images", "--format={{.Repository}}|{{.Tag}}|{{.Digest}}", *filters)
     images = [line.split("|") for line in listed.splitlines()]
     names = [f"{name}@{digest}" if tag == "<none>" else f"{name}:{tag}" for name, tag, digest in images]

@@ -11,7 +11,7 @@ from hubstack.oci import Manifest, make_artifact
 from hubstack.reference import Digest, ImageRef
 from hubstack.registry import Registry
 
-from tests.engine.workbench import Work, docker, published, wrap_buildx
+from tests.engine.workbench import DEADLINE_S, Work, docker, published, wrap_buildx
 
 pytestmark = pytest.mark.engine
 
@@ -58,7 +58,7 @@ def test_two_runs_at_once_end_with_the_same_images(settled: Work, registry: Regi
         while '"building"' not in first.stdout.readline():
             continue
         with clones[1].start("build", "--push", "--json", *out[1]) as second:
-            said = [process.communicate(timeout=240) for process in (first, second)]
+            said = [process.communicate(timeout=DEADLINE_S) for process in (first, second)]
     wrong = [line for out, err in said for line in (*out.splitlines(), err) if '"failed"' in line or line == err]
     assert (first.returncode, second.returncode) == (0, 0), "\n".join(wrong)
     assert clones[0].configmap() == clones[1].configmap()

@@ -246,7 +246,7 @@ def test_a_build_that_is_cancelled_or_hangs_leaves_nothing_in_scratch(tmp_path: 
         run_build(tmp_path, "echo up; sleep 60", on_line=lambda _: cancel.set(), cancel=cancel)
     with pytest.raises(DeadlineExceeded):
         run_build(tmp_path, "sleep 60", limits=Limits(silence_s=0.2))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert list((tmp_path / "scratch").iterdir()) == []
 
 

