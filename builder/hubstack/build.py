@@ -25,6 +25,7 @@ from hubstack.event import Event, Finished, Line, Note, Phase, Planned
 from hubstack.graph import needed
 from hubstack.graph.repository import ground
 from hubstack.merge.conflict import first_line
+from hubstack.merge.image import MADE_BY
 from hubstack.merge.join import Joiner
 from hubstack.merge.shelf import Shelf, Source
 from hubstack.model import Method, Node
@@ -39,8 +40,6 @@ from hubstack.repository.prebuilt import Prebuilt
 from hubstack.schedule import Outcome, Result
 from hubstack.store import Store
 from hubstack.verify import Contents, read_contents, run_tests
-
-_REBASED = "rebased"
 
 
 @dataclass(kw_only=True)
@@ -96,7 +95,8 @@ class Builder:
                 result = Result.TESTED if step.action is Action.TEST else Result.REUSED
                 if layout is None:
                     result, (layout, note) = Result.BUILT, self._make(step)
-                digest, size, note = self._test_made(step, layout, note, started)
+                digest, size, again = self._test_made(step, layout, started)
+                result, note = (Result.BUILT, again) if again else (result, note)
         self._digests[step.node.id] = digest
         seconds = time.monotonic() - started
         return Outcome(node=step.node.id, result=result, digest=digest, seconds=seconds, size_bytes=size, note=note)
@@ -126,24 +126,28 @@ class Builder:
         if step.moved is None:
             return self._build(node), ""
         try:
-            return self._move(node, step.moved), _REBASED
+            return self._move(node, step.moved), "rebased"
         except Cancelled:
             raise
         except HubstackError as fault:  # whatever it is: a build needs nothing of it
             self._log(node, str(fault))
             return self._build(node), f"not rebased: {first_line(fault)}"
 
-    def _test_made(self, step: Step, layout: Layout, note: str, started: float) -> tuple[Digest, int, str]:
-        """As ``_test_here``. What was moved and doesn't pass its tests is built."""
+    def _test_made(self, step: Step, layout: Layout, started: float) -> tuple[Digest, int, str]:
+        """As ``_test_here``. What was moved and doesn't pass its tests is built; then with a note of why."""
         try:
-            return *self._test_here(step, layout, started), note
+            return *self._test_here(step, layout, started), ""
         except TestFailed as failed:
-            if note != _REBASED:
+            if not self._was_moved(step.node, layout):
                 raise
             self._log(step.node, str(failed))
         self.store.discard(self.inputs.fingerprint(step.node.id))
         built = self._build(step.node)
         return *self._test_here(step, built, started), "not rebased: its tests fail then"
+
+    def _was_moved(self, node: Node, layout: Layout) -> bool:
+        """By this run or by one that was killed before its tests had passed."""
+        return not node.is_merge and layout.config.made_by == MADE_BY
 
     def _build(self, node: Node) -> Layout:
         self._phase(node, "building")

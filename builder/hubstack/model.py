@@ -114,6 +114,11 @@ class Repository:
     ref: str = ""  # a branch, tag or whole commit; empty: the default branch
     stack: str  # STACK, with all its variants, or STACK/VARIANT
 
+    @property
+    def below(self) -> str:
+        """The stack that it is built on."""
+        return self.stack.partition("/")[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
@@ -268,8 +273,9 @@ class Project:
     macros: Mapping[str, SourceFile] = field(default_factory=dict)  # layers/_macros/, by path in that folder
 
     def method(self, stack: Stack) -> Method:
-        """How a stack's layers are put together: as it says, else as the project does."""
-        return stack.assembly or self.settings.assembly
+        """How a stack's layers are put together: as it says, else as the project does. A repository's are those of its stack."""
+        ground = stack if stack.repository is None else self.stacks.get(stack.repository.below, stack)
+        return ground.assembly or self.settings.assembly
 
     def bases(self) -> Iterator[Layer]:
         return (layer for layer in self.layers.values() if layer.kind is Kind.BASE)

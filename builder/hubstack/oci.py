@@ -138,12 +138,14 @@ class ImageConfig:
     env: Mapping[str, str]
     labels: Mapping[str, str]
     diff_ids: tuple[Digest, ...]  # the uncompressed filesystem layers, lowest first
+    made_by: str = ""  # what its history says last
 
     @classmethod
     def parse(cls, content: bytes) -> ImageConfig:
         value = _load(content, "an image config")
         run = _mapping(value.get("config") or {}, "an image config's config")
         rootfs = _mapping(value.get("rootfs"), "an image config's rootfs")
+        history = [_mapping(one, "an entry of history") for one in _list(value.get("history"), "history")]
         return cls(
             platform=_platform(value),
             created=str(value.get("created") or ""),
@@ -151,6 +153,7 @@ class ImageConfig:
             env=dict(entry.partition("=")[::2] for entry in map(str, _list(run.get("Env"), "Env"))),
             labels=_texts(run.get("Labels"), "Labels"),
             diff_ids=tuple(Digest(str(one)) for one in _list(rootfs.get("diff_ids"), "diff_ids")),
+            made_by=str(history[-1].get("created_by") or "") if history else "",
         )
 
 

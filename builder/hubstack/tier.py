@@ -122,10 +122,13 @@ def _worked_out(inputs: Inputs, plan: Plan, shelf: Shelf, node: Node) -> Iterato
 
 
 def _stacked(inputs: Inputs, node: Node) -> Iterator[str]:
-    """Layers that stand on others only for the sake of the order."""
+    """Layers that stand on others only for the sake of the order: they don't require them anyway."""
+    graph = inputs.graph
     layers = inputs.layers(node.id)
     names = {name: layer.name for layer in layers for name in (layer.name, *layer.provides)}
     for layer in layers:
+        alone = (below for one in graph.alone.get(layer.name, ()) for below in graph.lineage[one])
+        required = {graph.nodes[below].layer for below in alone}
         for name in layer.after:
-            if name in names and names[name] != layer.name:
+            if name in names and names[name] not in {layer.name, *required}:
                 yield f"{layer.name} is built after {names[name]}"

@@ -160,6 +160,7 @@ def test_an_index_comes_back_from_its_record_whatever_bytes_names_and_attributes
     )
     stored = render_built(built)
     assert parse_built(stored) == built
+    assert parse_built(render_built(replace(built, moves=3))) == replace(built, moves=3)
     assert render_built(replace(built, index=replace(index, entries=dict(sorted(index.entries.items()))))) == stored
     assert parse_built(stored[:-1]) is None
     assert parse_built(zlib.compress(zlib.decompress(stored) + b"more")) is None

@@ -396,6 +396,17 @@ def test_compose_names_what_is_not_built(small: Path, registry: FakeRegistry) ->
     )
 
 
+def test_compose_puts_nothing_on_two_bases(small: Path) -> None:
+    """As in a stack, where it is said of a list of layers."""
+    (small / "hubstack.yaml").write_text("registry: example.org/x\nbase: debian\n")
+    for folder, text in (("base/other", "image: example.org/other:1\n"), ("layers/there", "requires: [other]\n")):
+        (small / folder).mkdir()
+        (small / folder / "layer.yaml").write_text(f"summary: Another\n{text}")
+    done = run("compose", "git", "there", folder=small)
+    assert done.code == 2
+    assert "an image has one base, and git stands on debian and there stands on other\n" in complaint(done)
+
+
 @pytest.mark.parametrize("words", [["other"], ["git", "other"], ["git", "other", "--push"]])
 def test_compose_names_what_can_not_be_built(words: list[str], small: Path, registry: FakeRegistry) -> None:
     (small / "layers" / "other").mkdir()

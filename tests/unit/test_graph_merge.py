@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 import pytest
 from hubstack.fingerprint import fingerprints
 from hubstack.graph import resolve
-from hubstack.model import Graph, Rendered
+from hubstack.lock import Lock
+from hubstack.model import Graph, Rendered, Revision
+from hubstack.pipeline import prepare
 from hubstack.record import Record, parse_record, record_json
-from hubstack.reference import Fingerprint
+from hubstack.reference import Digest, Fingerprint
 from hubstack.tier import Tier, judge
 
 from tests.family import MERGED
@@ -154,6 +156,45 @@ def test_tiers_are_what_merges_have_come_to() -> None:
     said = "mime of r has to be told of what lab has (/x)"
     assert judged({"lab.r": (said,), "kernel.scipy": ()})["all/default"] == (Tier.SETTLE, said)
     assert judged({"lab.r": (said,)})["all/default"][0] is Tier.UNKNOWN
+
+
+LOCK = Lock(
+    images={"example.org/one:1": Digest("sha256:" + "1" * 64)},
+    repositories={"nb": Revision(url="https://example.org/nb", ref="", commit="a" * 40)},
+)
+
+
+def planned(files: Mapping[str, str]) -> dict[str, str]:
+    inputs = prepare(tree(files), LOCK, [])
+    return {name: one.why for name, one in judge(inputs, inputs.plan(None), lambda _: {}, None).items()}
+
+
+def test_a_repository_is_judged_as_the_stack_that_it_stands_on() -> None:
+    two = {"base/debian": "", "layers/a": "", "layers/b": ""}
+    on = {"stacks/nb.yaml": "repository: {url: 'https://example.org/nb', stack: s}"}
+    for project, stack in (("merge", "chain"), ("chain", "merge")):
+        below = {"stacks/s.yaml": f"base: debian\nassembly: {stack}\nlayers: [a, b]"}
+        found = planned({"hubstack.yaml": f"assembly: {project}", **two, **below, **on})
+        assert found["nb/default"] == found["s/default"]
+        assert (found["s/default"] == "its layers are a chain") is (stack == "chain")
+
+
+def test_a_layer_that_is_required_anyway_is_built_on_for_no_order_s_sake() -> None:
+    files = {
+        "hubstack.yaml": "assembly: merge",
+        "base/debian": "",
+        "layers/python": "",
+        "layers/lab": "requires: [python]",
+        "layers/scipy": "requires: [lab]\nafter: [python]",
+        "stacks/s.yaml": "base: debian\nlayers: [scipy]",
+    }
+    assert planned(files)["s/default"] == "each layer stands on the one below"
+    apart = {
+        **files,
+        "layers/scipy": "requires: [python]\nafter: [lab]",
+        "stacks/s.yaml": "base: debian\nlayers: [lab, scipy]",
+    }
+    assert planned(apart)["s/default"] == "scipy is built after lab"
 
 
 def test_what_was_settled_is_remembered() -> None:

@@ -31,6 +31,7 @@ from tornado.web import HTTPError
 from traitlets.config import Config
 
 from tests.fakes.hubs import reference
+from tests.tree import tree
 
 OPTIONS = Path(__file__).parents[1] / "projects" / "good-options"
 GOLDEN = Path(__file__).parents[1] / "golden" / "hub"
@@ -491,6 +492,21 @@ def test_a_retired_profile_has_the_menus_of_its_successor(
 
 def test_a_check_says_nothing_of_combinations(project: Project, graph: Graph) -> None:
     assert check_hubs(project, graph) == []
+
+
+def test_two_ways_to_choose_of_one_key_are_told(hub: Hub) -> None:
+    """Only one of them could be chosen: the other's images would be built for nobody."""
+    project = tree(
+        {
+            "base/debian": "",
+            **{f"layers/{name}": "" for name in ("lab", "dask", "sql", "dask-sql")},
+            "stacks/one.yaml": "base: debian\nlayers: [lab]\noptions: [{name: tools, any_of: [dask, sql]}]\n",
+            "stacks/two.yaml": "base: debian\nlayers: [lab]\noptions: [{name: tools, one_of: [none, dask-sql]}]\n",
+        }
+    )
+    one = replace(hub.profiles[0], stacks=("one/*", "two/*"), default="")
+    (problem,) = check_hubs(replace(project, hubs={"menus": replace(hub, profiles=(one,))}), resolve(project))
+    assert problem.what == '"dask-sql" and "dask, sql" have the same key "tools-dask-sql" in profile "science"'
 
 
 # --- what menus have chosen beforehand -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from hubstack.buildx import Job
-from hubstack.errors import EngineError, RegistryError
+from hubstack.errors import Cancelled, EngineError, RegistryError
 from hubstack.event import Line, Note, Phase
 from hubstack.merge.built import Built
 from hubstack.merge.entry import Index, file_entry
@@ -19,6 +19,7 @@ from hubstack.merge.foresight import foresee
 from hubstack.merge.interest import TRIGGERS
 from hubstack.merge.join import Joiner
 from hubstack.merge.mergers import STATUS
+from hubstack.merge.record import parse_built
 from hubstack.merge.shelf import Shelf, Source
 from hubstack.model import Method, Node, Preference
 from hubstack.pipeline import Inputs
@@ -597,6 +598,17 @@ def test_a_plan_reads_no_index_for_what_is_merged(site: Site, elsewhere: Site, f
     assert len(fake.asked("GET", "/manifests/index-")) == before
 
 
+def test_moves_are_counted(site: Site) -> None:
+    site.run(MERGED.inputs())
+    for number, day in enumerate(("2026-11-29", "2026-11-30"), 1):
+        inputs = refreshed(MERGED, day).inputs()
+        assert site.run(inputs)["lab"].note == "rebased"
+        kept = Store(site.folder / ".hubstack").read_index(inputs.fingerprint("lab"))
+        built = parse_built(kept) if kept is not None else None
+        assert built is not None
+        assert built.moves == number
+
+
 def test_a_moved_image_that_fails_its_tests_is_built(site: Site) -> None:
     site.run(MERGED.inputs())
     again = refreshed(MERGED).inputs()
@@ -611,6 +623,26 @@ def test_a_moved_image_that_fails_its_tests_is_built(site: Site) -> None:
     assert outcomes["scipy"].note == "not rebased: its tests fail then"
     assert outcomes["scipy"].result == "built"
     assert outcomes["lab"].note == "rebased"
+
+
+def test_a_moved_image_is_built_also_where_another_run_was_killed_as_it_was_tested(site: Site) -> None:
+    site.run(MERGED.inputs())
+    again = refreshed(MERGED).inputs()
+    site.engine.codes["scipy works"] = 1
+
+    def kill(call: Call) -> None:
+        if call.about == "scipy works":
+            raise Cancelled
+
+    def build_mends_it(call: Call) -> None:
+        if (call.verb, call.about) == ("build", "scipy"):
+            site.engine.codes["scipy works"] = 0
+
+    site.engine.before = kill
+    assert site.run(again)["scipy"].result == "cancelled"
+    site.engine.before = build_mends_it
+    outcomes = site.run(again)
+    assert (outcomes["scipy"].result, outcomes["scipy"].note) == ("built", "not rebased: its tests fail then")
 
 
 def status(*stanzas: tuple[str, str, str]) -> bytes:

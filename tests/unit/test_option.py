@@ -129,6 +129,35 @@ def test_the_stacks_own_fault_is_told_once() -> None:
     assert "lab and debian are in conflict" in said
 
 
+TWO_BASES = {
+    "hubstack.yaml": "",
+    "base/bookworm": "provides: [old]",
+    "base/trixie": "",
+    "layers/lab": "",
+    "layers/legacy": "requires: [old]",
+    "layers/r": "conflicts: [trixie]",
+    "layers/geo": "conflicts: [trixie]",
+    "layers/octave": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("layers", "ways", "said"),
+    [
+        ("lab, legacy", "none, r", "1:15: legacy requires old, and the base is trixie. Stand on bookworm, or leave"),
+        ("lab", "r, octave", ""),
+        ("lab", "r, geo", "2:1: nothing can be chosen of the options at trixie: r and trixie are in conflict. "),
+    ],
+)
+def test_a_point_of_the_matrix_is_not_left_out_as_a_whole(layers: str, ways: str, said: str) -> None:
+    stack = (
+        f"layers: [{layers}]\nmatrix: {{base: [bookworm, trixie]}}\noptions: [{{name: language, one_of: [{ways}]}}]\n"
+    )
+    found = faults({**TWO_BASES, "stacks/one.yaml": stack})
+    assert len(found) == bool(said)
+    assert all(one.startswith(f"stacks/one.yaml:{said}") for one in found)
+
+
 def test_a_shell_completes_what_there_is() -> None:
     project, _ = load_project(OPTIONS)
     found = complete(project, "science/trixie-octave")

@@ -18,6 +18,7 @@ from hubstack.oci import canonical_json
 from hubstack.reference import Digest
 
 MEDIA_TYPE = "application/vnd.hubstack.certificate.v1+json"
+FORMAT = 2  # raised when the same pair would be judged otherwise
 MOST_KEPT = 50  # differences; the rest are counted
 
 
@@ -32,7 +33,7 @@ class Pair:
 
     @property
     def key(self) -> str:
-        """64 hex digits: what a verdict depends on, and nothing else."""
+        """64 hex digits: what is compared. Tests are in no image, and so not in it: a verdict says how many have passed."""
         told = [[one.path, one.layer] for one in self.resolve]
         return hashlib.sha256(canonical_json([MERGE, list(self.digests), told])).hexdigest()
 
@@ -59,7 +60,7 @@ class Certificate:
 
 def certificate_json(one: Certificate) -> dict[str, Any]:
     return {
-        "format": 1,
+        "format": FORMAT,
         "layers": one.layers,
         "digests": list(one.digests),
         "tier": "settle" if one.settled else "merge",
@@ -75,7 +76,7 @@ def certificate_json(one: Certificate) -> dict[str, Any]:
 def parse_certificate(data: Any) -> Certificate | None:
     """The certificate that JSON ``data`` holds; None where it holds none, or another release's."""
     try:
-        return _certificate(data) if data["format"] == 1 else None
+        return _certificate(data) if data["format"] == FORMAT else None
     except (KeyError, TypeError, ValueError, OverflowError):
         return None  # then it is looked at again
 

@@ -44,19 +44,21 @@ class Comparison:
 
 
 def compare(merged: Tree, chains: Sequence[Tree]) -> Comparison:
-    """The merged image is compared in full with those chains that have its packages, and where none has, in what all chains
-    have alike.
+    """The merged image is to be in every path what one of those chains is that have its packages, and to have whatever any
+    chain has. Where none has its packages, it is compared in what all chains have alike.
     """
     alike = [chain for chain in chains if chain.packages == merged.packages]
     if alike:
-        found, only = [*_missing(merged, alike), *_paths(merged, alike)], set[str]()
+        found, only = [*_lost(merged, chains), *_missing(merged, chains), *_paths(merged, alike)], set[str]()
     else:
         found = [*_lost(merged, chains), *_common(merged, chains)]
         only = {
             name for name, _ in merged.packages.keys() - set[tuple[str, ...]]().union(*(one.packages for one in chains))
         }
     return Comparison(
-        differences=(*found, *_configs(merged, chains)), only=tuple(sorted(only)), paths=_count(merged.index)
+        differences=tuple(dict.fromkeys((*found, *_configs(merged, chains)))),
+        only=tuple(sorted(only)),
+        paths=_count(merged.index),
     )
 
 

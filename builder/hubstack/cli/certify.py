@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hubstack.cli.invocation import SELECT_HELP, Invocation, echo_json, examples, json_option, select_argument
-from hubstack.errors import UsageError
+from hubstack.errors import ProjectError, UsageError
 
 if TYPE_CHECKING:
     from hubstack.certificate import Certificate, Pair
@@ -78,7 +78,11 @@ def _certified(invocation: Invocation, inputs: Inputs, remote: Remote, pair: Pai
     from hubstack.certificate.pair import stage
     from hubstack.cli.build import say_waiting
 
-    staged = stage(inputs, invocation.lock, pair)
+    try:
+        staged = stage(inputs, invocation.lock, pair)
+    except ProjectError as fault:  # the lock, say, has what each needs by itself
+        click.echo(f"{pair.label}: one can't be built on the other: {fault.problems[0].what}", err=True)
+        return None
     with invocation.store.lock(
         on_wait=say_waiting
     ):  # of what is built here only, nothing is to go before it is compared

@@ -82,6 +82,10 @@ def _prepare(invocation: Invocation, layers: tuple[str, ...]) -> Inputs:
         raise UsageError("compose puts together images of one platform", hint=hint)
     alone = resolve(project)
     nodes = select(project, alone, [f"layer:{name}" for name in dict.fromkeys(layers)]).nodes
+    bases = {alone.nodes[node].base: alone.nodes[node].layer for node in nodes}
+    if len(bases) > 1:
+        what = " and ".join(f"{layer} stands on {base}" for base, layer in sorted(bases.items()))
+        raise UsageError(f"an image has one base, and {what}", hint="Compose layers that stand on one.")
     lines = [[alone.nodes[below].layer for below in alone.lineage[node]] for node in nodes]
     if conflicts := [*declared(project.layers, lines)]:
         raise MergeConflict(conflicts)

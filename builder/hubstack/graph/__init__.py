@@ -52,7 +52,7 @@ def resolve(project: Project) -> Graph:
 def _manner(project: Project, stack: str) -> tuple[Manner, str]:
     """How the variants of a stack are put together, and the name of the repository on top; empty: there is none."""
     one = project.stacks[stack].repository
-    ground = stack if one is None else repository.below(one)
+    ground = stack if one is None else one.below
     return Manner.of(project, project.stacks[ground]), "" if one is None else stack
 
 
@@ -93,7 +93,7 @@ def drafts(project: Project, graph: Graph) -> Mapping[str, str]:
     for image in graph.images:
         stack = project.stacks[image.variant.stack]
         if stack.repository is not None and not stack.draft:
-            stack = project.stacks[repository.below(stack.repository)]
+            stack = project.stacks[stack.repository.below]
         reason = f"{stack.name}: {stack.draft}" if stack.draft else found.get(image.node)
         if reason:
             found[image.variant.id] = reason

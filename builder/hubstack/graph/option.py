@@ -66,18 +66,22 @@ def place_of(stack: Stack, layer: str) -> Position:
 def possible(stack: Stack, points: Sequence[Point], chains: Chains) -> tuple[tuple[Point, ...], tuple[Problem, ...]]:
     """The points whose layers can stand together, and what people could never choose.
 
-    Where the stack's own layers can't, one point stays, so that its chain tells why.
+    Where the stack's own layers can't at a point of the matrix, one stays, so that its chain tells why.
     """
     if not stack.options or not points:
         return tuple(points), ()
     candidates = [(point, _chain(stack, point, chains)) for point in points]
-    kept = tuple(point for point, chain in candidates if chain is None or _obstacle(stack, point, chain) is None)
-    if not kept:
-        return (
-            ((), tuple(_never(stack, candidates))) if _stands_alone(stack, points, chains) else (tuple(points[:1]), ())
-        )
+    kept = [point for point, chain in candidates if chain is None or _obstacle(stack, point, chain) is None]
+    there = {point.point for point in kept}
+    lost = {point.point: (point, chain) for point, chain in reversed(candidates) if point.point not in there}
+    telling = [point for point, _ in lost.values() if not _stands_alone(stack, point, chains)]
+    if telling and not kept:
+        return tuple(telling), ()
     taken = {(name, layer) for point in kept for name, some in point.chosen.items() for layer in some or (NOTHING,)}
-    return kept, tuple(_never(stack, candidates, taken))
+    never = [*_never(stack, candidates, taken)]
+    if kept:
+        never += [_lost(stack, point, chain) for point, chain in lost.values() if chain and point not in telling]
+    return (*kept, *telling), tuple(never)
 
 
 # --- ways to choose ----------------------------------------------------------------------------------------------------
@@ -145,10 +149,18 @@ def _obstacle(stack: Stack, point: Point, chain: Chain) -> tuple[str, str] | Non
     return None
 
 
-def _stands_alone(stack: Stack, points: Sequence[Point], chains: Chains) -> bool:
-    """Whether the stack's own layers can stand together, so that it is the options that can't."""
-    bare = _chain(stack, replace(points[0], chosen={}), chains)
+def _stands_alone(stack: Stack, point: Point, chains: Chains) -> bool:
+    """Whether the stack's own layers can stand together there, so that it is the options that can't."""
+    bare = _chain(stack, replace(point, chosen={}), chains)
     return bare is not None and not bare.faults
+
+
+def _lost(stack: Stack, point: Point, chain: Chain) -> Problem:
+    """A point of the matrix at which nothing can be chosen."""
+    obstacle = _obstacle(stack, point, chain)
+    assert obstacle is not None  # else it is kept
+    what = f"nothing can be chosen of the options at {point.point}: {obstacle[0]}"
+    return Problem(position=point.position, what=what, remedy=f"{obstacle[1]} Or `exclude:` that point of the matrix.")
 
 
 def _never(

@@ -12,11 +12,6 @@ from hubstack.model import Project, Repository, Stack, Variant
 from hubstack.spelling import did_you_mean, enumerate_words, quote
 
 
-def below(repository: Repository) -> str:
-    """The stack that it is built on."""
-    return repository.stack.partition("/")[0]
-
-
 def ground(project: Project, variant: Variant) -> str:
     """What a repository's variant is built on, as authors write it: STACK/VARIANT."""
     repository = project.stacks[variant.stack].repository
@@ -32,7 +27,7 @@ def standing(
     problems: list[Problem] = []
     for stack in (project.stacks[name] for name in sorted(project.stacks)):
         if (repository := stack.repository) is not None:
-            there = [(variant, chain) for variant, chain in variants if variant.stack == below(repository)]
+            there = [(variant, chain) for variant, chain in variants if variant.stack == repository.below]
             problems += _problems(project, stack, repository, [variant.name for variant, _ in there])
             found += _on(stack, repository, there)
     return found, problems

@@ -20,7 +20,7 @@ from hubstack.graph import needed, resolve
 from hubstack.graph.assembly import why_not_alone
 from hubstack.graph.chain import Chains
 from hubstack.graph.option import find_points
-from hubstack.graph.repository import below, named
+from hubstack.graph.repository import named
 from hubstack.graph.requirement import Shelf
 from hubstack.graph.variant import find_owners, find_types
 from hubstack.model import Graph, Image, Project, Stack
@@ -108,7 +108,7 @@ def complete(project: Project, prefix: str) -> tuple[str, ...]:
 
 def _variants(project: Project, stack: Stack) -> list[str]:
     if stack.repository is not None:
-        lower = project.stacks.get(below(stack.repository))
+        lower = project.stacks.get(stack.repository.below)
         known = _variants(project, lower) if lower is not None and lower.repository is None else []
         return [name for _, name in named(stack.repository, known)]
     chains = Chains(Shelf.of(project))
@@ -155,7 +155,7 @@ def _alone(term: _Term, project: Project, graph: Graph, withheld: Mapping[str, s
     able = [name for name in names if name in graph.alone]
     if not able:
         what = f"{names[0]} can't be built by itself: {why_not_alone(project, names[0])}"
-        raise UsageError(what, hint="Name a stack that has it.")
+        raise UsageError(what, hint="Name a stack that has it, or make one.")
     found = {node for name in able for node in graph.alone[name]}
     ready = found - withheld.keys()
     if term.wild and not ready:

@@ -228,7 +228,8 @@ def _key_problems(offer: Offer, profile: int) -> Iterator[Problem]:
 
 
 def _collision(first: Offer, second: Offer) -> Problem:
-    what = f"{first.id} and {second.id} have the same key {quote(second.key)} in profile {quote(second.profile)}"
+    names = (first.id, second.id) if first.id != second.id else (quote(first.title), quote(second.title))
+    what = f"{' and '.join(names)} have the same key {quote(second.key)} in profile {quote(second.profile)}"
     remedy = "Rename one."
     if second.retired:
         what, remedy = f"the retired key {quote(second.key)} is still offered", "Remove this entry."

@@ -10,7 +10,6 @@ from fnmatch import fnmatchcase
 from hubstack.errors import Problem, ProjectError, Severity
 from hubstack.graph import drafts
 from hubstack.graph.option import label
-from hubstack.graph.repository import below
 from hubstack.hub.combination import with_menus
 from hubstack.hub.configmap import Emitted, retired_title
 from hubstack.hub.key import key_of, number_keys, numbers_given
@@ -118,7 +117,7 @@ class _Shelf:
     def optioned(self, name: str) -> Stack:
         """Whose options the variants of a stack differ in: its own, or those of the stack that it is a repository on."""
         stack = self.project.stacks[name]
-        return stack if stack.repository is None else self.project.stacks[below(stack.repository)]
+        return stack if stack.repository is None else self.project.stacks[stack.repository.below]
 
     def title_parts(self, image: Image) -> tuple[tuple[str, Position], ...]:
         """The stack's title and a label for each axis of its matrix, each with the place that is to blame for it."""

@@ -80,7 +80,7 @@ def _same(some: Sequence[str], others: Sequence[str]) -> bool:
 
 def _menus(combinations: Sequence[Offer], preset: _Chosen, stack_of: Callable[[str], Stack]) -> Iterator[Offer]:
     """What people can choose, and no more: ways to choose that are in no combination are left out."""
-    menus: dict[str, dict[str, Offer]] = {}
+    menus: dict[str, dict[tuple[str, ...], Offer]] = {}
     for stack, first in {one.stack: one for one in reversed(combinations)}.items():
         there = [one.chosen for one in combinations if one.stack == stack]
         source = stack_of(stack).source
@@ -101,5 +101,5 @@ def _menus(combinations: Sequence[Offer], preset: _Chosen, stack_of: Callable[[s
                     chosen={option.name: layers},
                     menu=option.title,
                 )
-                menu.setdefault(choice.key, choice)
+                menu.setdefault(tuple(sorted(layers)), choice)  # of others with the same key, checks tell
     return (choice for menu in menus.values() for choice in menu.values())

@@ -24,6 +24,7 @@ class Built:
     diff_ids: tuple[str, ...]
     digest: Digest  # of its image
     below: tuple[Digest, ...]  # of its parents' images
+    moves: int = 0  # how often it was put on another build of its parent since
 
     @property
     def size_bytes(self) -> int:

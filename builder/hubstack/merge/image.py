@@ -14,6 +14,7 @@ from hubstack.names import FINGERPRINT_LABEL, SETTLED_LABEL
 from hubstack.oci import OCI_CONFIG, OCI_MANIFEST, SOURCE_DATE_EPOCH, Descriptor, Manifest, canonical_json, digest_of
 from hubstack.reference import Digest, Fingerprint
 
+MADE_BY = "hubstack merge"  # in the history of what no build has made
 MOST_LAYERS = 100  # runtimes stop at 127 (overlayfs's mount options are one page long)
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _CREATED = "2026-01-01T00:00:00Z"  # SOURCE_DATE_EPOCH
@@ -96,5 +97,5 @@ def _config(
         "created": _CREATED,
         "config": {**assembled.config, "Labels": dict(sorted(labels.items()))},
         "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
-        "history": [{"created": _CREATED, "created_by": "hubstack merge"} for _ in diff_ids],
+        "history": [{"created": _CREATED, "created_by": MADE_BY} for _ in diff_ids],
     }

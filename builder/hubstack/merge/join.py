@@ -99,6 +99,7 @@ class Joiner:
                     diff_ids=layout.config.diff_ids[start:],
                     digest=layout.manifest.digest,
                     below=(below[parent].digest,),
+                    moves=before[old].moves + 1,
                 ),
             )
         return layout

@@ -26,7 +26,7 @@ from hubstack.reference import Fingerprint
 
 LD_SO_CACHE = "etc/ld.so.cache"
 RELEASES = ("usr/lib/os-release", "etc/os-release")
-MOST_LAYERS = 8  # of one node: each move may add one, and a build makes one of all again
+MOST_MOVES = 7  # each may add a filesystem layer, which a build does without
 _NAMED = ("ID", "VERSION_ID", "VERSION_CODENAME")
 _WHEELS = re.compile(r"/(site|dist)-packages/")
 _LIBRARY = re.compile(r"lib.*\.so(\.\d+)*")
@@ -68,8 +68,8 @@ def rebase(
         *odd,
         *readable(was, parts, merged.index),
     ]
-    if len(moved.layers) >= MOST_LAYERS:
-        what = f"has {len(moved.layers)} filesystem layers, and a build makes fewer of them"
+    if moved.moves >= MOST_MOVES:
+        what = f"was moved {moved.moves} times, and a build does without the filesystem layers that this has added"
         conflicts.append(Conflict(parts=(moved.name,), path="", what=what))
     assembled = Assembled(
         nodes=(*workshop.order(new), node),

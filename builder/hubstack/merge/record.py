@@ -50,6 +50,7 @@ def render_built(built: Built) -> bytes:
         "diff_ids": list(built.diff_ids),
         "config": dict(built.config),
         "machine": dict(built.machine),
+        **({"moves": built.moves} if built.moves else {}),
         "files": len(files),
         "looks": [*looks],
         "texts": [entry.content for other, _, _, entry in rows if other],
@@ -103,6 +104,7 @@ def parse_built(data: bytes) -> Built | None:
             diff_ids=tuple(head["diff_ids"]),
             digest=Digest(head["manifest"]),
             below=tuple(Digest(one) for one in head["below"]),
+            moves=head.get("moves", 0),
         )
     except (KeyError, TypeError, ValueError, zlib.error):
         return None
