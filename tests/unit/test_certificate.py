@@ -17,13 +17,19 @@ from hubstack.certificate.standing import Standing, standings
 from hubstack.errors import RegistryError
 from hubstack.graph import resolve
 from hubstack.graph.assembly import joined, stacked
+from hubstack.lock import Lock, render_lock
+from hubstack.lock.resolution import Package, Resolution, requests
 from hubstack.merge.entry import GONE, Entry, Index, Kind, file_entry
 from hubstack.model import Preference
-from hubstack.names import FINGERPRINT_LABEL
+from hubstack.names import FINGERPRINT_LABEL, node_tag
+from hubstack.oci import OCI_MANIFEST
+from hubstack.pipeline import demand, prepare
+from hubstack.project import load_project
 from hubstack.prune.survey import take
 from hubstack.publish import Remote
 from hubstack.reference import Digest
 
+from tests.commandline import run
 from tests.fakes.registry import FakeRegistry
 from tests.family import MERGED
 from tests.site import Site
@@ -253,6 +259,40 @@ def test_a_certificate_is_about_the_images_that_the_registry_has(site: Site, tmp
     with pytest.raises(RegistryError, match="other images than"):
         examine(shelves[1], staged, pair)
     other.close()
+
+
+def test_a_pair_without_a_chain_is_failed_and_no_reason_to_end(site: Site, tmp_path: Path) -> None:
+    """In a chain dask would be resolved with scipy's value, which nobody needs else: an update doesn't, either."""
+    files = {
+        "hubstack.yaml": f"registry: {site.fake.host}/hub\nassembly: merge\n",
+        "base/debian/layer.yaml": "summary: Debian\nimage: example.org/one:1\npython: '3.13'\n",
+        "layers/scipy/layer.yaml": "summary: SciPy\nvariables: {scipy: {type: version, default: '1.14'}}\n",
+        "layers/scipy/requirements.txt": "scipy=={{ scipy }}.*\n",
+        "layers/dask/layer.yaml": "summary: Dask\n",
+        "layers/dask/requirements.txt": "dask\n",
+        "stacks/both.yaml": "title: Both\nbase: debian\nlayers: [scipy, dask]\nvalues: {scipy: '1.15'}\n",
+    }
+    for path, text in files.items():
+        (tmp_path / "project" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "project" / path).write_text(text)
+    project, _ = load_project(tmp_path / "project")
+    graph = resolve(project)
+    locked = {
+        str(one.scope): Resolution(
+            requirements=one.requirements,
+            packages={layer: Package(name=layer, version="1.15.0", hashes=("a" * 64,)) for layer in one.requirements},
+        )
+        for one in requests(project, graph, demand(project, graph).inputs)
+    }
+    lock = Lock(python=locked, images={"example.org/one:1": DIGESTS[0]})
+    (tmp_path / "project" / "hubstack.lock").write_text(render_lock(lock))
+    inputs = prepare(project, lock, [])
+    for node in inputs.identities:
+        site.fake.put_manifest("hub/build", node_tag(inputs.fingerprint(node)), node.encode(), OCI_MANIFEST)
+    done = run("certify", folder=tmp_path / "project")
+    assert done.code == 1
+    assert done.out.startswith("failed    dask + scipy in both/default\n")
+    assert "dask + scipy: one can't be built on the other: " in done.err
 
 
 DIGESTS = (Digest("sha256:" + "a" * 64), Digest("sha256:" + "b" * 64))
