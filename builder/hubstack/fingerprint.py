@@ -40,7 +40,7 @@ from hubstack.record import Fact
 from hubstack.reference import Fingerprint
 
 FORMAT = 1
-MERGE = 6  # raised when the same nodes are merged into another image; before a release, when that had been a right one
+MERGE = 7  # raised when the same nodes are merged into another image; before a release, when that had been a right one
 RECIPE = 1  # how repository/recipe.py writes a Dockerfile; raised when the same repository gives another image
 HARNESS = "1"  # part of every test fingerprint: raised when the same test would be run in another way
 

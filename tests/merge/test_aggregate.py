@@ -66,6 +66,12 @@ KNOWN = [  # a line of dpkg's list of triggers, or a name and who is told; a fil
         "usr/share/applications/x.desktop",
         "usr/share/applications/mimeinfo.cache",
     ),
+    ("/usr/lib/udev/hwdb.d udev/noawait", "usr/lib/udev/hwdb.d/20-x.hwdb", "usr/lib/udev/hwdb.bin"),
+    (
+        "/usr/lib/systemd/catalog systemd/noawait",
+        "usr/lib/systemd/catalog/x.catalog",
+        "var/lib/systemd/catalog/database",
+    ),
     ("/usr/share/xml sgml-base", "usr/share/xml/x.cat", "var/lib/sgml-base/supercatalog"),
     ("/usr/share/texmf tex-common/noawait", "usr/share/texmf/x.sty", "var/lib/texmf/ls-R-TEXMFMAIN"),
     (
@@ -135,6 +141,18 @@ def test_what_each_has_made_of_its_own_is_made_anew_whoever_brings_the_package(
         assert {interest.guest for interest in found.interests} == {"a", "b"}
         assert f"--by-package=dpkg {trigger}\n" in settle_script(found.interests)
     assert f"a and b: /{made} has different contents" in conflicts(merged({}, one, two))
+
+
+def test_of_a_daemon_s_package_what_it_makes_is_made_anew_and_the_rest_is_harmless() -> None:
+    """On Debian 13 udev watches the folder twice, for the sake of /lib: that is told once."""
+    base = {"lib": Entry(kind=Kind.LINK, content="usr/lib")}
+    udev = "/usr/lib/udev/hwdb.d udev/noawait\n/lib/udev/hwdb.d udev/noawait\n"
+    systemd = "/usr/lib/sysctl.d systemd/noawait\n/usr/lib/binfmt.d systemd/noawait\n"
+    host = {TRIGGERS: f"{udev}{systemd}".encode(), "usr/lib/udev/hwdb.bin": b"a"}
+    watched = ("usr/lib/udev/hwdb.d/20-camera.hwdb", "usr/lib/sysctl.d/x.conf", "usr/lib/binfmt.d/x.conf")
+    found = merged(base, host, dict.fromkeys(watched, b"x"))
+    assert conflicts(found) == []
+    assert [*map(str, found.interests)] == [f"udev of a has to be told of what b has (/{watched[0]})"]
 
 
 def test_every_aggregate_is_tried() -> None:

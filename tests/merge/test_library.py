@@ -136,6 +136,20 @@ def test_packages_of_r() -> None:
     ]
 
 
+def test_of_r_s_libraries_the_first_that_has_a_package_counts_whichever_part_is_bigger() -> None:
+    """Debian's .libPaths(): /usr/local, site-library, then R's own."""
+    debian = {**cran("Matrix", "1.5", library="usr/lib/R/library"), **cran("Matrix", "1.6")}
+    local = "usr/local/lib/R/site-library"
+    newer = {**cran("Matrix", "1.7", library=local), **cran("new", "1", "Matrix (>= 1.7)", local)}
+    assert said({}, a=debian, b=newer) == said({}, a=newer, b=debian) == []
+    old = {**cran("Matrix", "1.4", library=local)}
+    needs = {**debian, **cran("new", "1", "Matrix (>= 1.6)")}
+    for found in (said({}, a=needs, b=old), said({}, a=old, b=needs)):
+        assert found == [
+            "a and b: /usr/lib/R has new 1, which requires Matrix (>= 1.6), and that does not hold in all together"
+        ]
+
+
 def test_packages_of_npm() -> None:
     def package(version: str, name: str = "@jupyter/tool") -> dict[str, Content]:
         return {f"usr/lib/node_modules/{name}/package.json": b'{"name": "x", "version": "%s"}' % version.encode()}

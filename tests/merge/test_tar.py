@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import tracemalloc
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -110,6 +111,33 @@ def test_a_folder_made_anew_hides_what_was_in_it_wherever_its_whiteout_stands() 
 
 def test_a_file_made_anew_is_there() -> None:
     assert read(blob(member("file", content=b"x"), member(".wh.file"))).entries["file"].kind is Kind.FILE
+
+
+def test_a_hard_link_has_the_content_of_what_stands_before_it_under_another_name() -> None:
+    links = [member("app/tool", content=b"x"), member("kept/tool", tarfile.LNKTYPE, "app/tool")]
+    assert read(blob(*links)).contents == {"kept/tool": b"x"}
+    assert read(gzip.compress(blob(*links, member("kept/more", tarfile.LNKTYPE, "kept/tool")))).contents == {
+        "kept/tool": b"x",
+        "kept/more": b"x",
+    }
+
+
+def test_memory_does_not_grow_with_what_a_blob_inflates_to() -> None:
+    """A sparse file, as lastlog is once there is a large number of a user."""
+    content = gzip.compress(blob(member("var/log/lastlog", content=bytes(100 << 20))))
+    tracemalloc.start()
+    assert read(content).entries["var/log/lastlog"].size == 100 << 20
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20 << 20
+
+
+def test_gzip_s_members_may_follow_each_other_and_nothing_may_be_missing() -> None:
+    content = blob(member("kept/a", content=bytes(9 << 20)))
+    half = len(content) // 2
+    assert read(gzip.compress(content[:half]) + gzip.compress(content[half:])).contents == {"kept/a": bytes(9 << 20)}
+    with pytest.raises(EngineError, match="ends too early"):
+        read(gzip.compress(content)[:2000])
 
 
 def test_a_hard_link_to_a_hard_link() -> None:

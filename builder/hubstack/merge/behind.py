@@ -6,14 +6,13 @@ R's libraries and npm's folders say.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from hubstack.merge.entry import Index, folders
 from hubstack.merge.mergers import STATUS
-from hubstack.merge.mergers.side import raw, text
+from hubstack.merge.mergers.side import text
 from hubstack.merge.mergers.stanza import Stanza, parse_stanzas
 
 _NAMED = re.compile(
@@ -50,14 +49,9 @@ def _installed(status: bytes) -> Sequence[Stanza]:
 
 
 def _distribution(path: str, index: Index) -> Iterator[str]:
-    for record, content in index.contents.items():
-        if not record.endswith(".dist-info/RECORD"):
-            continue
-        folder = posixpath.dirname(record)
-        inside = raw(posixpath.relpath(path, posixpath.dirname(folder)))
-        if path.startswith(f"{folder}/") or b"\n%s," % inside in b"\n" + content:
-            for stanza in parse_stanzas(index.contents.get(f"{folder}/METADATA", b"")):
-                yield _said(stanza, "Name")
+    folder = next((one for one in folders(path) if one.endswith(".dist-info")), index.recorded.get(path))
+    for stanza in parse_stanzas(index.contents.get(f"{folder}/METADATA", b"")):
+        yield _said(stanza, "Name")
 
 
 def _said(stanza: Stanza, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -108,6 +109,17 @@ class Index:
         if self.pieces:
             return set[str]().union(*(piece.bytecode for piece in self.pieces))
         return {path for path in self.entries if path.endswith(".pyc")}
+
+    @cached_property
+    def recorded(self) -> Mapping[str, str]:
+        """What Python distributions list in their RECORD ("Recording installed projects") → the folder in which that is."""
+        found: dict[str, str] = {}
+        for record in (path for path in self.contents if path.endswith(".dist-info/RECORD")):
+            folder = posixpath.dirname(record)
+            for line in self.contents[record].decode("utf-8", "surrogateescape").splitlines():
+                path = f"{posixpath.dirname(folder)}/{line.partition(',')[0]}"
+                found[posixpath.normpath(path) if ".." in path else path] = folder
+        return found
 
     @cached_property
     def icon_caches(self) -> Set[str]:

@@ -28,7 +28,8 @@ def write_layer(written: Mapping[str, Entry], tree: Index, *, mtime: int) -> tup
             content = whole(path, tree, {}) if entry.kind is Kind.FILE else b""
             assert content is not None  # who calls has looked
             tar.addfile(_header(path, entry, len(content), mtime), io.BytesIO(content))
-    return buffer.getvalue(), compress(buffer.getvalue())
+    content = buffer.getvalue()
+    return content, compress(content)
 
 
 def _header(path: str, entry: Entry, size: int, mtime: int) -> tarfile.TarInfo:

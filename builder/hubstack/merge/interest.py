@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 DIVERSIONS = "var/lib/dpkg/diversions"
 STATOVERRIDE = "var/lib/dpkg/statoverride"
 TRIGGERS = "var/lib/dpkg/triggers/File"
-HARMLESS = {
+HARMLESS = {  # but for what makes an aggregate
     "man-db": "an index that hygiene removes",
     "hicolor-icon-theme": "a cache that GTK does without",
     "gnome-icon-theme": "a cache that GTK does without",
     "fontconfig": "a cache that fontconfig does without",
     "libc-bin": "ld.so.cache, which has a merger",
     "dbus": "tells a running daemon",
-    "systemd": "tells a running daemon",
+    "systemd": "tells a running system",
     "udev": "tells a running daemon",
     "initramfs-tools": "an image has no kernel",
     "procps": "sets the machine's kernel",
@@ -100,7 +100,7 @@ def interests(base: Index, parts: Mapping[str, Index]) -> Iterator[Interest]:
     watchers: dict[_Watch, list[str]] = {}
     for host, table in tables.items():
         for one in table:
-            if one not in old and one[2] not in HARMLESS:
+            if one not in old and (one[2] not in HARMLESS or aggregates(one[2], one[0])):
                 watchers.setdefault(one, []).append(host)
     for guest, index in parts.items():
         for (path, trigger, package), hosts in watchers.items():
@@ -270,8 +270,13 @@ def _says(name: str, what: str, other: str, cause: Cause) -> Conflict:
 
 
 def _watched(content: bytes, links: Mapping[str, str]) -> list[_Watch]:
+    """Each folder once, also where it is watched as /lib, too."""
     lines = (line.split() for line in text(content).splitlines())
-    return [(_resolve(words[0], links), words[0], words[1].partition("/")[0]) for words in lines if len(words) > 1]
+    found: dict[tuple[str, str], str] = {}
+    for words in lines:
+        if len(words) > 1:
+            found.setdefault((_resolve(words[0], links), words[1].partition("/")[0]), words[0])
+    return [(path, written, package) for (path, package), written in found.items()]
 
 
 def _packages(content: bytes) -> frozenset[str]:

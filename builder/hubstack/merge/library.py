@@ -12,7 +12,8 @@ from hubstack.merge.entry import Index, folders, hides
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
     """``folder`` is where packages stand beside each other; ``requires`` is in the language's own form. ``extended`` are the names
-    of those of which it wants more than they bring by themselves.
+    of those of which it wants more than they bring by themselves. Of one name in folders that are one to others, that of the
+    lowest ``rank`` is taken.
     """
 
     folder: str
@@ -20,6 +21,7 @@ class Package:
     version: str
     requires: tuple[str, ...] = ()
     extended: tuple[str, ...] = ()
+    rank: int = 0
 
 
 Reader = Callable[[str, bytes], Package | None]
@@ -32,7 +34,12 @@ def packages(index: Index, read: Reader) -> dict[tuple[str, str], Package]:
 
 
 def _by_name(found: Iterable[Package]) -> dict[tuple[str, str], Package]:
-    return {(one.folder, one.name): one for one in found}
+    best: dict[tuple[str, str], Package] = {}
+    for one in found:
+        there = best.setdefault((one.folder, one.name), one)
+        if one.rank <= there.rank:
+            best[one.folder, one.name] = one
+    return best
 
 
 def described(index: Index, read: Reader) -> dict[str, Package]:
@@ -43,12 +50,12 @@ def described(index: Index, read: Reader) -> dict[str, Package]:
 
 def standing(base: Index, above: Index, read: Reader) -> dict[tuple[str, str], Package]:
     """The same, with what is left of the base's."""
-    left = (
+    left = [
         package
         for path, package in described(base, read).items()
         if path not in above.entries and not any(_hidden(folder, above) for folder in folders(path))
-    )
-    return _by_name(left) | packages(above, read)
+    ]
+    return _by_name([*left, *described(above, read).values()])
 
 
 def _hidden(folder: str, above: Index) -> bool:
@@ -98,8 +105,10 @@ def breaches(base: Index, parts: Mapping[str, Index], merged: Index, read: Reade
         inside = _inside(together, folder)
         if all(_as_in(_inside(own, folder), inside) for own in have.values()):
             continue
-        for name, requirement in unmet(folder, inside):
-            if not any((name, requirement) in {*unmet(folder, _inside(one, folder))} for one in known):
+        missing = [*unmet(folder, inside)]
+        before = {one for own in known for one in unmet(folder, _inside(own, folder))} if missing else set()
+        for name, requirement in missing:
+            if (name, requirement) not in before:
                 package = inside[name]
                 who = tuple(sorted(part for part, keys in changed.items() if any(key[0] == folder for key in keys)))
                 what = f"has {name} {package.version}, which requires {requirement}, and that does not hold in all together"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from itertools import zip_longest
 
@@ -37,12 +38,13 @@ def _in_library(path: str, content: bytes) -> Package | None:
 
 
 def _in_home(path: str, content: bytes) -> Package | None:
-    """Debian's R has libraries below /usr/local, too."""
+    """Debian's R has libraries below /usr/local, too, and looks there first, and last where its own packages are."""
     package, match = _in_library(path, content), _DESCRIPTION.fullmatch(path)
     if package is None or match is None:
         return None
     home = match["home"].replace("usr/local/", "usr/", 1)
-    return Package(folder=home, name=package.name, version=package.version, requires=package.requires)
+    rank = (home == match["home"]) + match["library"].endswith("/R/library")
+    return replace(package, folder=home, rank=rank)
 
 
 def _unmet(_: str, packages: Mapping[str, Package]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Reads a filesystem layer's blob once, as it streams by, into an index.
+"""Reads a filesystem layer's blob, as it streams by, into an index.
 
 A parser of our own, as Python's tarfile takes twice as long as inflating and hashing do. Formats: POSIX.1-2017 pax and
 ustar ("pax Interchange Format"), and of GNU's what BuildKit and buildah write (long names, binary numbers).
@@ -9,9 +9,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Self
 
 from hubstack.errors import EngineError
 from hubstack.merge.abridged import abridge
@@ -28,10 +28,21 @@ _XATTR = "SCHILY.xattr."
 def read_blob(blob: IO[bytes], keep: Callable[[str], bool], *, abridged: bool = True) -> Index:
     """The index of a gzipped or plain tar. ``keep`` says of which paths the content is wanted; of some it is ``abridged``.
 
+    The content of a hard link stands where another path is described, perhaps before it: then the tar is read twice.
     Raises EngineError for what is no such tar.
     """
+
+    def read(keep: Callable[[str], bool]) -> _Layer:
+        return _Layer(_Stream(_inflate(blob)), keep, abridged).read()
+
     try:
-        return _Layer(_Stream(_inflate(blob)), keep, abridged).index()
+        start = blob.tell()
+        layer = read(keep)
+        if passed := layer.passed():
+            blob.seek(start)
+            layer = read(lambda path: keep(path) or path in passed)
+        contents = {path: content for path, content in layer.contents.items() if keep(path)}
+        return Index(entries=layer.entries, contents=contents)
     except (ValueError, zlib.error, UnicodeDecodeError) as fault:
         raise EngineError(f"a filesystem layer that can't be read: {fault}") from fault
 
@@ -50,10 +61,12 @@ def _inflate(blob: IO[bytes]) -> Iterator[bytes]:
         return
     decoder = zlib.decompressobj(wbits=31)
     while first:
-        yield decoder.decompress(first)
-        first = decoder.unused_data or blob.read(_CHUNK)
+        yield decoder.decompress(first, 4 * _CHUNK)  # zeros are a thousandth of their size
+        first = decoder.unconsumed_tail or decoder.unused_data or blob.read(_CHUNK)
         if decoder.eof and first:  # gzip's members may follow each other (RFC 1952, section 2.2)
             decoder = zlib.decompressobj(wbits=31)
+    while not decoder.eof and (rest := decoder.decompress(b"", 4 * _CHUNK)):
+        yield rest
     if not decoder.eof:
         raise ValueError("it ends too early")
 
@@ -103,7 +116,7 @@ class _Layer:
     gone: set[str] = field(default_factory=set)
     opaque: set[str] = field(default_factory=set)
 
-    def index(self) -> Index:
+    def read(self) -> Self:
         pax: dict[str, str] = {}
         while (header := self.stream.take(BLOCK)).strip(b"\0"):
             size, flag = _number(header[124:136]), header[156:157]
@@ -117,19 +130,29 @@ class _Layer:
         for path in self.links:
             self._link(path)
         self._hide()
-        return Index(entries=self.entries, contents=self.contents)
+        return self
 
-    def _link(self, path: str) -> None:
-        target = self.links[path]
-        seen = {path}
+    def passed(self) -> Set[str]:
+        """The paths of which the content is wanted under another name."""
+        wanted = {path for path in self.links if self.keep(path)} - self.contents.keys()
+        return {self._end(path) for path in wanted if self.entries[path].kind is Kind.FILE}
+
+    def _end(self, path: str) -> str:
+        """Of a hard link the path that is described."""
+        target, seen = self.links[path], {path}
         while target in self.links and target not in seen:
             seen.add(target)
             target = self.links[target]
+        return target
+
+    def _link(self, path: str) -> None:
+        target = self._end(path)
         if target not in self.entries:
             raise ValueError(f"{path} is a hard link to {target}, which is not in it")
         self.entries[path] = self.entries[target]
         if target in self.contents:
-            self.contents[path] = self.contents[target]
+            content = self.contents[target]
+            self.contents[path] = abridge(path, content) if self.abridged else content
 
     def _hide(self) -> None:
         """A whiteout is about the layers below, wherever it stands in the tar (image-spec 1.1, layer.md, "Whiteouts")."""
