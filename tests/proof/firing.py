@@ -38,6 +38,7 @@ _WITH = (
         "docbook",
         "docbook-xml",
     ),
+    *("udev", "libgphoto2-6", "systemd"),
     *("ca-certificates", "lmodern", "texlive-latex-base", "texlive-luatex", "texlive-lang-german"),
 )  # the packages of the table, and such as have something for each
 _AND = {"bookworm": ("libgtk-3-0", "libgtk2.0-0"), "trixie": ("libgtk-3-0t64", "libgtk2.0-0t64")}

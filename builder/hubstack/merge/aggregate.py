@@ -79,7 +79,7 @@ AGGREGATES = (
     Aggregate(packages=("libgtk-4-1",), trigger=rf"{_LIBRARIES}gtk-4\.0/[0-9.]+/[^/]+", files=("{}/giomodule.cache",)),
     Aggregate(packages=("octave",), trigger="usr/share/octave/packages", files=("usr/share/octave/octave_packages",)),
     Aggregate(packages=("libvlc-bin",), trigger=f"{_LIBRARIES}vlc/plugins", files=("{}/plugins.dat",)),
-    Aggregate(packages=("udev",), trigger=r"usr/lib/udev/hwdb\.d", files=("usr/lib/udev/hwdb.bin",)),
+    Aggregate(packages=("udev",), trigger=r"(usr/)?lib/udev/hwdb\.d", files=("usr/lib/udev/hwdb.bin",)),
     Aggregate(packages=("systemd",), trigger="usr/lib/systemd/catalog", files=("var/lib/systemd/catalog/database",)),
     Aggregate(packages=("desktop-file-utils",), trigger="usr/share/applications", files=("{}/mimeinfo.cache",)),
     Aggregate(
