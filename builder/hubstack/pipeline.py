@@ -142,7 +142,7 @@ class Inputs:
 def demand(project: Project, graph: Graph) -> Demand:
     """What the whole tree asks of the lock. Raises ProjectError."""
     read = {
-        layer.name: variables_read(file.content.decode())
+        layer.name: variables_read(file.content.decode(), _declared(project))
         for layer in project.layers.values()
         if (file := layer.files.get("requirements.txt")) is not None
     }
@@ -169,7 +169,13 @@ def demand(project: Project, graph: Graph) -> Demand:
 def apt_reads(project: Project) -> Reads:
     """The variables that each layer's apt.txt reads."""
     files = {layer.name: layer.files[APT] for layer in project.layers.values() if APT in layer.files}
-    return {name: variables_read(file.content.decode(errors="replace")) for name, file in files.items()}
+    return {
+        name: variables_read(file.content.decode(errors="replace"), _declared(project)) for name, file in files.items()
+    }
+
+
+def _declared(project: Project) -> frozenset[str]:
+    return frozenset[str]().union(*(layer.variables for layer in project.layers.values()))
 
 
 def debian_demand(project: Project, graph: Graph) -> DebianDemand:

@@ -52,6 +52,8 @@ def step(tmp_path: Path) -> Step:
         ("useradd foo --home-dir /dev/null", "-u 700"),
         ("useradd --gid nogroup foo", "-u 700"),
         ("useradd -rg messagebus foo", "-u 700"),
+        ("useradd -rc messagebus foo", "-u 700"),
+        ("useradd --comment messagebus --create-home foo", "-u 700"),
         ("useradd -g messagebus other", ""),
         ("useradd --groups=messagebus -G messagebus _ssh", "-u 701"),
         ("useradd -d /dev/null -c ^.*$ other", ""),

@@ -74,6 +74,31 @@ def test_a_layer_has_made_what_it_has_and_those_below_it_have_not(site: Site) ->
     assert counted(site, TABLES) == {"lab": ["messagebus"], "scipy": ["sshd"]}
 
 
+def test_what_was_built_here_alone_counts_too(empty: Site) -> None:
+    inputs = DIAMOND.inputs()
+    assert empty.build(inputs, push=False)
+    store = empty.invocation(inputs.project).store
+    for node, text in TABLES.items():
+        fingerprint, parents = inputs.fingerprint(node), inputs.graph.nodes[node].parents
+        layout = store.part(fingerprint)
+        assert layout is not None
+        built = Built(
+            name=node,
+            parents=tuple(map(inputs.fingerprint, parents)),
+            index=Index(entries={}, contents={"etc/passwd": text.encode()}),
+            config={},
+            machine={},
+            layers=(),
+            diff_ids=(),
+            digest=layout.manifest.digest,
+            below=(),
+        )
+        store.write_index(fingerprint, render_built(built))
+    shelf = Shelf(sources={}, registry=empty.connect(), names=empty.names, store=store, write=False)
+    made = Census(shelf=shelf).made(inputs.graph)
+    assert {layer: sorted(names) for layer, names in made.items()} == {"lab": ["messagebus"], "scipy": ["sshd"]}
+
+
 def test_what_stands_on_something_unknown_is_left_out(site: Site) -> None:
     assert counted(site, {"debian": BASE, "scipy": TABLES["scipy"]}) == {}
 

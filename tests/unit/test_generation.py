@@ -65,7 +65,9 @@ class World:
             if node.layer == "base":
                 bootstrap = Bootstrap(suite=str(node.values["release"]), include=self.include)
                 inputs[node.id] = DebianInput(
-                    bootstrap=bootstrap, position=Position(path="base/base/layer.yaml", line=2)
+                    bootstrap=bootstrap,
+                    lines=self.lines.get("base", ()),
+                    position=Position(path="base/base/layer.yaml", line=2),
                 )
             elif node.layer in self.lines:
                 lines = tuple(line.format(**node.values) for line in self.lines[node.layer])
@@ -98,6 +100,27 @@ def test_each_layer_has_what_it_brings_beyond_what_it_requires() -> None:
         "base>git>web": "nginx=1.26 pcre=10",
     }
     assert world.said == [f"asking Debian's archive for {TRIXIE}"]
+
+
+def test_a_base_brings_what_its_own_list_names_too() -> None:
+    world = World(lines={**LINES, "base": ("git",)})
+    found = world.slices(world.update().lock)
+    assert "git=1:2.47 libc6=2.41-12 libcurl=8.14~rc" in found["base"]
+    assert "base>git" not in found
+
+
+def test_what_stands_on_a_layer_that_can_not_be_resolved_is_asked_for_all_the_same() -> None:
+    """The archive no longer has the versions that stay in the lock."""
+    world = World()
+    lock = world.update().lock
+    world.lines["git"] = ("git", "of-a-source-of-its-own")
+    trixie = world.archive.suites["trixie"]
+    for name, version in (("git", "1:2.48"), ("libcurl", "8.15"), ("nginx", "1.27")):
+        trixie[name] = replace(trixie[name], version=version)
+    updated = world.update(lock, "debian")
+    assert [one.partition(": ")[0] for one in warnings(updated)] == ["layers/git/apt.txt:1:1"]
+    assert world.slices(updated.lock)["base>git"] == "git=1:2.47 libcurl=8.14~rc"
+    assert world.slices(updated.lock)["base>git>web"] == "nginx=1.27 pcre=10"
 
 
 def test_a_package_is_a_line_and_no_host_is_in_the_lock() -> None:

@@ -236,9 +236,22 @@ def test_parse_text() -> None:
 
 
 def test_variables_read() -> None:
-    assert variables_read("{% set d = e %}{% if a %}{{ b.c }}{{ d }}{% endif %}") == {"a", "b", "e"}
-    assert variables_read("numpy>=2 # {release}") == frozenset()
-    assert variables_read("{{ broken") == frozenset()
+    assert variables_read("{% set d = e %}{% if a %}{{ b.c }}{{ d }}{% endif %}", "x") == {"a", "b", "e"}
+    assert variables_read("numpy>=2 # {release}", "x") == frozenset()
+    assert variables_read("{{ broken", "x") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("{% include 'common.j2' %}", {"a", "b", "x"}),
+        ("{% from 'common.j2' import more with context %}", {"a", "b", "x"}),
+        ("{% import 'common.j2' as common with context %}", {"a", "b", "x"}),
+        ("{% from 'common.j2' import more %}", {"x"}),
+    ],
+)
+def test_what_another_template_is_handed_may_be_read_there(text: str, read: set[str]) -> None:
+    assert variables_read(f"{text}{{{{ x }}}}", ["a", "b"]) == read
 
 
 # --- bounds -------------------------------------------------------------------------------------------------------------

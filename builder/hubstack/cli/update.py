@@ -55,7 +55,7 @@ def command(invocation: Invocation, only: tuple[str, ...], today: datetime | Non
     from hubstack.repository.checkout import find_commit
 
     path = invocation.root / LOCK
-    old = read_lock(path, edited=True)
+    old = read_lock(path, edited=not only)  # a part of it would make the rest look sound
     project = invocation.project
     graph = resolve(project)
     asked = replace(demand(project, graph), debian=debian_demand(project, graph))

@@ -74,7 +74,7 @@ def _ask(
         root = _Root(folder=Path(folder), run=run, env=env, arch=nodes[0].platform.split("/")[1])
         try:
             root.fetch_lists(base.bootstrap.suite)
-            bottom = root.install((), (*_VARIANTS[base.bootstrap.variant], *base.bootstrap.include))
+            bottom = root.install((), (*_VARIANTS[base.bootstrap.variant], *base.bootstrap.include, *base.lines))
         except HubstackError as error:
             return old, (_unresolved(base, error),)
         return _Layers(demand=demand, old=by_bringer(old), root=root, base=bottom).resolve(nodes)
@@ -91,6 +91,7 @@ class _Layers:
         """Each layer once on what it requires, which may be of several layers one; whatever else its nodes stand on."""
         brought: dict[str, frozenset[Item]] = {}
         warnings: list[Problem] = []
+        stale: set[str] = set()  # packages whose versions the archive may no longer have
         done: set[tuple[str, tuple[str, ...], frozenset[Item]]] = set()
         needed = required(self.demand.project, self.demand.graph, (node.id for node in nodes))
         for node in nodes:
@@ -103,10 +104,11 @@ class _Layers:
                 continue
             done.add(key)
             try:
-                items = self._items(asked, below)
+                items = self._items(asked, frozenset((one, "" if one in stale else version) for one, version in below))
             except CommandFailed as error:
                 warnings.append(_unresolved(asked, error))
                 items = self.old.get(name, frozenset())
+                stale |= {one for one, _ in items}
             brought[name] = brought.get(name, frozenset()) | items
         return generation(brought), tuple(warnings)
 
@@ -148,8 +150,9 @@ class _Root:
         self.run(argv, env=self.env, deadline_s=DEADLINE_S)
 
     def install(self, below: Iterable[Item], words: Iterable[str]) -> frozenset[Item]:
-        """What ``words`` need beside what stands below, which is asked for as well: to say that it is installed would make
-        apt build its cache anew, and a simulation takes three times as long as a list of files.
+        """What ``words`` need beside what stands below (of which a version may be empty: any), which is asked for as well: to
+        say that it is installed would make apt build its cache anew, and a simulation takes three times as long as a list of
+        files.
         """
         here = frozenset(below)
         argv = [
@@ -160,12 +163,13 @@ class _Root:
             "--no-install-recommends",
             "install",
             "--",
-            *(f"{name}={version}" for name, version in sorted(here)),
+            *(f"{name}={version}" if version else name for name, version in sorted(here)),
             *words,
         ]
         env = {**self.env, "APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C.UTF-8"}
         output = self.run(argv, env=env, deadline_s=DEADLINE_S)
-        return frozenset((match[1], _version(match[2])) for match in _FILE.finditer(output)) - here
+        found = {(match[1], _version(match[2])) for match in _FILE.finditer(output)}
+        return frozenset(one for one in found - here if (one[0], "") not in here)
 
 
 def _version(text: str) -> str:

@@ -96,7 +96,7 @@ def update(demand: Demand, lock: Lock, outside: Outside, only: Sequence[str] = (
     wanted = (
         *(unpinned if "images" in only else ()),
         *(unasked if only else ()),
-        *(unresolved if "debian" in only else ()),
+        *(unresolved if "debian" in only and debian == lock.debian else ()),
         *(uncounted if "ids" in only else ()),
     )
     if wanted:

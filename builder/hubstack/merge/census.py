@@ -1,6 +1,6 @@
 """Which users and groups built nodes have made: what the ledger of ids is filled from.
 
-Read from the indexes that merging keeps beside nodes in the registry, of each node's newest build.
+Read from the indexes that merging keeps beside nodes, of each node's newest build in the registry, and here.
 """
 
 from __future__ import annotations
@@ -34,10 +34,19 @@ class Census:
         found: dict[str, frozenset[str]] = {}
         for node in graph.nodes.values():
             makes = bool(node.parents) and not node.is_merge
-            record = self._record(self.shelf.names.last(node.id)) if makes else None
-            if record is not None and (names := self._own(record)):
-                found[node.layer] = found.get(node.layer, frozenset()) | names
+            for record in self._last(node.id) if makes else ():
+                if names := self._own(record):
+                    found[node.layer] = found.get(node.layer, frozenset()) | names
         return found
+
+    def _last(self, node: str) -> Iterator[Record]:
+        yield from self.shelf.store.records([node]).values()
+        if (record := self._record(self.shelf.names.last(node))) is not None:
+            yield record
+
+    def _of(self, fingerprint: Fingerprint) -> Record | None:
+        here = self.shelf.store.recorded([fingerprint])
+        return here.get(fingerprint) or self._record(self.shelf.names.record(fingerprint))
 
     def _own(self, record: Record) -> frozenset[str]:
         here, below = self._accounts(record.fingerprint), self._below(record)
@@ -51,7 +60,7 @@ class Census:
     def _accounts(self, fingerprint: Fingerprint) -> frozenset[str] | None:
         """Those with dynamic ids in a node's image; None where that isn't known."""
         if fingerprint not in self._known:
-            record = self._record(self.shelf.names.record(fingerprint))
+            record = self._of(fingerprint)
             self._known[fingerprint] = self._read(record) if record is not None else None
         return self._known[fingerprint]
 
@@ -74,7 +83,7 @@ class Census:
         found = {
             one: source
             for parent in _parents(record)
-            if (below := self._record(self.shelf.names.record(parent))) is not None
+            if (below := self._of(parent)) is not None
             for one, source in self._sources(below).items()
         }
         parents = tuple(sorted(_parents(record)))

@@ -86,6 +86,7 @@ class Joiner:
         assembled = self.shelf.restored(moved.assembled, moved.built)
         image = merged_image(assembled, moved.built, fingerprint)
         layout = self._finished(node, fingerprint, image, assembled, moved.built)
+        self.shelf.moves[fingerprint] = before[old].moves + 1
         start = sum(len(one.layers) for one in below.values())
         if not moved.assembled.interests:  # else there is more in its blobs than the merge knows
             self.shelf.put(
@@ -99,7 +100,7 @@ class Joiner:
                     diff_ids=layout.config.diff_ids[start:],
                     digest=layout.manifest.digest,
                     below=(below[parent].digest,),
-                    moves=before[old].moves + 1,
+                    moves=self.shelf.moves[fingerprint],
                 ),
             )
         return layout

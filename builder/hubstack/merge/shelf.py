@@ -58,6 +58,9 @@ class Shelf:
     store: Store
     write: bool
     trust: bool = True
+    moves: dict[Fingerprint, int] = field(
+        default_factory=dict
+    )  # of nodes that were moved in this run: how often, by now
     _kept: dict[Fingerprint, Built] = field(default_factory=dict)
 
     @property
@@ -219,6 +222,7 @@ class Shelf:
             diff_ids=tuple(config["rootfs"]["diff_ids"][start:]),
             digest=manifest.digest,
             below=tuple(self._kept[parent].digest for parent in source.parents),
+            moves=self.moves.get(node, 0),
         )
         self.put(node, made)
         self.push(node)

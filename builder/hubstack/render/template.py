@@ -11,7 +11,7 @@ import posixpath
 import re
 import shlex
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib import resources
 from textwrap import shorten
@@ -87,14 +87,17 @@ def parse_text(content: bytes, path: str) -> str:
     return text
 
 
-def variables_read(text: str) -> frozenset[str]:
-    """The variables that a template may read, in whatever branch."""
+def variables_read(text: str, declared: Iterable[str]) -> frozenset[str]:
+    """The variables that a template may read, in whatever branch; of those ``declared`` all, where it hands them to another."""
     if not is_template(text):
         return frozenset()
     try:
-        return frozenset(find_undeclared_variables(jinja2.Environment().parse(text)))  # noqa: S701 - only parsed
+        tree = jinja2.Environment().parse(text)  # noqa: S701 - only parsed
     except jinja2.TemplateSyntaxError:
         return frozenset()  # rendering it says what is wrong
+    others = tree.find_all((nodes.Include, nodes.Import, nodes.FromImport))
+    handed = frozenset(declared) if any(getattr(one, "with_context", False) for one in others) else frozenset()
+    return handed | find_undeclared_variables(tree)
 
 
 class Templates:

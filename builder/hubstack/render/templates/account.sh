@@ -46,7 +46,7 @@ case $tool in
         exec "$tool" --conf /tmp/.adduser.conf "$@"
         ;;
     useradd | groupadd)
-        flag=-u long=--uid others='^(-[DFlmMNorU]*[gG]|--g[a-z]*)$'
+        flag=-u long=--uid others='^(-[DFlmMNorU]*[cgG]|--co[a-z]*|--g[a-z]*)$'
         [ "$tool" = useradd ] || flag=-g long=--gid others='^(-[for]*U|--u[a-z]*)$'
         for one; do
             case $one in
