@@ -61,5 +61,5 @@ def _free(taken: Iterable[int]) -> int:
     for number in range(FIRST, LAST + 1):
         if number not in used:
             return number
-    hint = "Give some of them an id of your own in the layer: useradd --uid, groupadd --gid."
+    hint = "Give some of them an id of their own in the layer, outside 100 to 999: useradd --uid, groupadd --gid."
     raise HubstackError(f"hubstack.lock has used up the ids from {FIRST} to {LAST}", hint=hint)
