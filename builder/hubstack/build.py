@@ -138,10 +138,14 @@ class Builder:
         try:
             return *self._test_here(step, layout, started), ""
         except TestFailed as failed:
+            fingerprint = self.inputs.fingerprint(step.node.id)
             if not self._was_moved(step.node, layout):
                 raise
+            self.store.discard(fingerprint)
+            if step.action is not Action.BUILD:  # nothing is known of what it stands on: the next run builds it
+                raise
             self._log(step.node, str(failed))
-        self.store.discard(self.inputs.fingerprint(step.node.id))
+        self.shelf.moves.pop(fingerprint, None)
         built = self._build(step.node)
         return *self._test_here(step, built, started), "not rebased: its tests fail then"
 

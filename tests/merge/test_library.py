@@ -142,6 +142,7 @@ def test_of_r_s_libraries_the_first_that_has_a_package_counts_whichever_part_is_
     local = "usr/local/lib/R/site-library"
     newer = {**cran("Matrix", "1.7", library=local), **cran("new", "1", "Matrix (>= 1.7)", local)}
     assert said({}, a=debian, b=newer) == said({}, a=newer, b=debian) == []
+    assert said(cran("Matrix", "1.7", library=local), a=cran("new", "1", "Matrix (>= 1.7)"), b=debian) == []
     old = {**cran("Matrix", "1.4", library=local)}
     needs = {**debian, **cran("new", "1", "Matrix (>= 1.6)")}
     for found in (said({}, a=needs, b=old), said({}, a=old, b=needs)):

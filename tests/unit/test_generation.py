@@ -109,6 +109,19 @@ def test_a_base_brings_what_its_own_list_names_too() -> None:
     assert "base>git" not in found
 
 
+def test_a_base_whose_own_list_can_not_be_resolved_holds_up_no_layer() -> None:
+    world = World(lines={**LINES, "base": ("pcre",)})
+    lock = world.update().lock
+    world.lines["base"] = ("pcre", "of-a-source-of-its-own")
+    trixie = world.archive.suites["trixie"]
+    for name, version in (("pcre", "11"), ("nginx", "1.27")):
+        trixie[name] = replace(trixie[name], version=version)
+    updated = world.update(lock)
+    assert [one.partition(": ")[0] for one in warnings(updated)] == ["base/base/apt.txt:1:1"]
+    assert world.slices(updated.lock)["base"].endswith("pcre=10")
+    assert world.slices(updated.lock)["base>git>web"] == "nginx=1.27"
+
+
 def test_what_stands_on_a_layer_that_can_not_be_resolved_is_asked_for_all_the_same() -> None:
     """The archive no longer has the versions that stay in the lock."""
     world = World()

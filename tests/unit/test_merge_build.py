@@ -645,6 +645,22 @@ def test_a_moved_image_is_built_also_where_another_run_was_killed_as_it_was_test
     assert (outcomes["scipy"].result, outcomes["scipy"].note) == ("built", "not rebased: its tests fail then")
 
 
+@pytest.mark.parametrize("push", [True, False])
+def test_a_later_test_that_a_moved_image_fails_is_its_own_fault(site: Site, *, push: bool) -> None:
+    """Nothing is planned of what such an image stands on; where it is here alone, the next run builds it."""
+    again = refreshed(MERGED)
+    for family in (MERGED, again):
+        site.run(family.inputs(), push=push)
+    inputs = replace(
+        again, tests={**again.tests, "lab": ["lab works", "a new one"]}, stacks={"minimal": "lab"}
+    ).inputs()
+    site.engine.codes["a new one"] = 1
+    assert site.run(inputs, push=push)["lab"].message == "lab: `a new one` ended with code 1, not 0"
+    outcomes = site.run(inputs, push=push)
+    assert outcomes["lab"].result == "failed"
+    assert site.engine.verbs("build").count("lab") == (1 if push else 2)
+
+
 def status(*stanzas: tuple[str, str, str]) -> bytes:
     """Of packages with a version and what they depend on."""
     text = "Package: {}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {}\nDepends: {}\n"

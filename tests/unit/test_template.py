@@ -247,6 +247,7 @@ def test_variables_read() -> None:
         ("{% include 'common.j2' %}", {"a", "b", "x"}),
         ("{% from 'common.j2' import more with context %}", {"a", "b", "x"}),
         ("{% import 'common.j2' as common with context %}", {"a", "b", "x"}),
+        ("{% extends 'common.j2' %}", {"a", "b", "x"}),
         ("{% from 'common.j2' import more %}", {"x"}),
     ],
 )

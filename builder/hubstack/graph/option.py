@@ -73,15 +73,19 @@ def possible(stack: Stack, points: Sequence[Point], chains: Chains) -> tuple[tup
     candidates = [(point, _chain(stack, point, chains)) for point in points]
     kept = [point for point, chain in candidates if chain is None or _obstacle(stack, point, chain) is None]
     there = {point.point for point in kept}
-    lost = {point.point: (point, chain) for point, chain in reversed(candidates) if point.point not in there}
-    telling = [point for point, _ in lost.values() if not _stands_alone(stack, point, chains)]
+    lost: dict[str, _Candidate] = {}
+    for point, chain in candidates:
+        if point.point not in there:
+            lost.setdefault(point.point, (point, chain))
+    bare = {name: replace(point, chosen=dict.fromkeys(point.chosen, ())) for name, (point, _) in lost.items()}
+    telling = {name: point for name, point in bare.items() if not _stands_alone(stack, point, chains)}
     if telling and not kept:
-        return tuple(telling), ()
+        return tuple(telling.values()), ()
     taken = {(name, layer) for point in kept for name, some in point.chosen.items() for layer in some or (NOTHING,)}
     never = [*_never(stack, candidates, taken)]
     if kept:
-        never += [_lost(stack, point, chain) for point, chain in lost.values() if chain and point not in telling]
-    return (*kept, *telling), tuple(never)
+        never += [_lost(stack, point, chain) for name, (point, chain) in lost.items() if chain and name not in telling]
+    return (*kept, *telling.values()), tuple(never)
 
 
 # --- ways to choose ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from hubstack.lock import Demand
 from hubstack.lock.generation import DebianInput, Generation, Item, bringer, by_bringer, generation, scope
 from hubstack.lock.resolution import required
 from hubstack.model import Node
+from hubstack.source import Position
 
 DEADLINE_S = 900
 AT_ONCE = 2  # apt works for each on a core of its own
@@ -74,10 +75,12 @@ def _ask(
         root = _Root(folder=Path(folder), run=run, env=env, arch=nodes[0].platform.split("/")[1])
         try:
             root.fetch_lists(base.bootstrap.suite)
-            bottom = root.install((), (*_VARIANTS[base.bootstrap.variant], *base.bootstrap.include, *base.lines))
+            bottom = root.install((), (*_VARIANTS[base.bootstrap.variant], *base.bootstrap.include))
         except HubstackError as error:
             return old, (_unresolved(base, error),)
-        return _Layers(demand=demand, old=by_bringer(old), root=root, base=bottom).resolve(nodes)
+        layers = _Layers(demand=demand, old=by_bringer(old), root=root, base=bottom)
+        layers.add_to_base(demand.graph.nodes[demand.graph.lineage[nodes[0].id][0]], base)
+        return layers.resolve(nodes)
 
 
 @dataclass(kw_only=True)
@@ -86,12 +89,26 @@ class _Layers:
     old: Mapping[str, frozenset[Item]]
     root: _Root
     base: frozenset[Item]
+    warnings: list[Problem] = field(default_factory=list)
+    stale: set[str] = field(default_factory=set)  # packages that the archive may no longer have so, or at all
+
+    def add_to_base(self, node: Node, asked: DebianInput) -> None:
+        """What its own apt.txt installs."""
+        if not asked.lines:
+            return
+        try:
+            self.base |= self.root.install(self.base, asked.lines)
+        except CommandFailed as error:
+            folder = self.demand.project.layers[node.layer].folder
+            self.warnings.append(_unresolved(replace(asked, position=Position(path=f"{folder}/apt.txt")), error))
+            names = {one for one, _ in self.base}
+            kept = {one for one in self.old.get(self._bringer(node), ()) if one[0] not in names}
+            self.base |= kept
+            self.stale |= {one for one, _ in kept}
 
     def resolve(self, nodes: Sequence[Node]) -> tuple[Generation, tuple[Problem, ...]]:
         """Each layer once on what it requires, which may be of several layers one; whatever else its nodes stand on."""
         brought: dict[str, frozenset[Item]] = {}
-        warnings: list[Problem] = []
-        stale: set[str] = set()  # packages whose versions the archive may no longer have
         done: set[tuple[str, tuple[str, ...], frozenset[Item]]] = set()
         needed = required(self.demand.project, self.demand.graph, (node.id for node in nodes))
         for node in nodes:
@@ -104,13 +121,15 @@ class _Layers:
                 continue
             done.add(key)
             try:
-                items = self._items(asked, frozenset((one, "" if one in stale else version) for one, version in below))
+                items = self._items(
+                    asked, frozenset((one, "" if one in self.stale else version) for one, version in below)
+                )
             except CommandFailed as error:
-                warnings.append(_unresolved(asked, error))
+                self.warnings.append(_unresolved(asked, error))
                 items = self.old.get(name, frozenset())
-                stale |= {one for one, _ in items}
+                self.stale |= {one for one, _ in items}
             brought[name] = brought.get(name, frozenset()) | items
-        return generation(brought), tuple(warnings)
+        return generation(brought), tuple(self.warnings)
 
     def _items(self, asked: DebianInput, below: frozenset[Item]) -> frozenset[Item]:
         if asked.bootstrap is not None:
@@ -150,9 +169,9 @@ class _Root:
         self.run(argv, env=self.env, deadline_s=DEADLINE_S)
 
     def install(self, below: Iterable[Item], words: Iterable[str]) -> frozenset[Item]:
-        """What ``words`` need beside what stands below (of which a version may be empty: any), which is asked for as well: to
-        say that it is installed would make apt build its cache anew, and a simulation takes three times as long as a list of
-        files.
+        """What ``words`` need beside what stands below, which is asked for as well: to say that it is installed would make
+        apt build its cache anew, and a simulation takes three times as long as a list of files. Below may be packages
+        without a version: those are not asked for.
         """
         here = frozenset(below)
         argv = [
@@ -163,7 +182,7 @@ class _Root:
             "--no-install-recommends",
             "install",
             "--",
-            *(f"{name}={version}" if version else name for name, version in sorted(here)),
+            *(f"{name}={version}" for name, version in sorted(here) if version),
             *words,
         ]
         env = {**self.env, "APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C.UTF-8"}

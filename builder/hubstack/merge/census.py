@@ -6,7 +6,7 @@ Read from the indexes that merging keeps beside nodes, of each node's newest bui
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from hubstack.lock.ledger import is_dynamic
@@ -40,13 +40,17 @@ class Census:
         return found
 
     def _last(self, node: str) -> Iterator[Record]:
-        yield from self.shelf.store.records([node]).values()
+        yield from self._here(self.shelf.store.records([node]).values())
         if (record := self._record(self.shelf.names.last(node))) is not None:
             yield record
 
     def _of(self, fingerprint: Fingerprint) -> Record | None:
-        here = self.shelf.store.recorded([fingerprint])
-        return here.get(fingerprint) or self._record(self.shelf.names.record(fingerprint))
+        here = self._here(self.shelf.store.recorded([fingerprint]).values())
+        return next(here, None) or self._record(self.shelf.names.record(fingerprint))
+
+    def _here(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Those of which the image is here, too: it may have been discarded."""
+        return (one for one in records if self.shelf.store.part(one.fingerprint) is not None)
 
     def _own(self, record: Record) -> frozenset[str]:
         here, below = self._accounts(record.fingerprint), self._below(record)

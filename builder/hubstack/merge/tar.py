@@ -65,8 +65,6 @@ def _inflate(blob: IO[bytes]) -> Iterator[bytes]:
         first = decoder.unconsumed_tail or decoder.unused_data or blob.read(_CHUNK)
         if decoder.eof and first:  # gzip's members may follow each other (RFC 1952, section 2.2)
             decoder = zlib.decompressobj(wbits=31)
-    while not decoder.eof and (rest := decoder.decompress(b"", 4 * _CHUNK)):
-        yield rest
     if not decoder.eof:
         raise ValueError("it ends too early")
 

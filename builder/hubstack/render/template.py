@@ -95,8 +95,8 @@ def variables_read(text: str, declared: Iterable[str]) -> frozenset[str]:
         tree = jinja2.Environment().parse(text)  # noqa: S701 - only parsed
     except jinja2.TemplateSyntaxError:
         return frozenset()  # rendering it says what is wrong
-    others = tree.find_all((nodes.Include, nodes.Import, nodes.FromImport))
-    handed = frozenset(declared) if any(getattr(one, "with_context", False) for one in others) else frozenset()
+    others = tree.find_all((nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport))
+    handed = frozenset(declared) if any(getattr(one, "with_context", True) for one in others) else frozenset()
     return handed | find_undeclared_variables(tree)
 
 
