@@ -609,6 +609,18 @@ def test_moves_are_counted(site: Site) -> None:
         assert built.moves == number
 
 
+def test_an_index_that_is_made_of_a_settled_move_s_blobs_counts_it_too(site: Site, elsewhere: Site) -> None:
+    digest = site.run(MERGED.inputs())["lab"].digest
+    assert digest is not None
+    inputs = MERGED.inputs()
+    node = inputs.fingerprint("lab")
+    shelf = elsewhere.invocation(inputs.project).shelf(inputs, elsewhere.connect(), push=False)
+    blobs = replace(shelf, trust=False, moves={node: 3})
+    assert blobs.take([node], {node: digest})[node].moves == 3
+    for one in (site, elsewhere):
+        one.close()
+
+
 def test_a_moved_image_that_fails_its_tests_is_built(site: Site) -> None:
     site.run(MERGED.inputs())
     again = refreshed(MERGED).inputs()

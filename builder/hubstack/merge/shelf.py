@@ -58,9 +58,7 @@ class Shelf:
     store: Store
     write: bool
     trust: bool = True
-    moves: dict[Fingerprint, int] = field(
-        default_factory=dict
-    )  # of nodes that were moved in this run: how often, by now
+    moves: dict[Fingerprint, int] = field(default_factory=dict)  # of nodes that this run has moved: how often, by now
     _kept: dict[Fingerprint, Built] = field(default_factory=dict)
 
     @property
