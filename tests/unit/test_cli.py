@@ -15,7 +15,7 @@ import pytest
 from hubstack.cli import VERBS, cli
 
 from tests.commandline import PROJECTS, Done, run
-from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry import FakeRegistry, sha256
 from tests.fakes.wire import Reply
 
 SMALL = PROJECTS / "good-small"
@@ -516,6 +516,28 @@ def test_a_part_of_an_edited_lock_is_not_updated(small: Path) -> None:
     assert done.code == 2
     assert "it was edited, or merged line by line" in complaint(done)
     assert lock.read_text() == text
+
+
+def test_a_whole_update_mends_an_edited_lock(tmp_path: Path, registry: FakeRegistry) -> None:
+    registry.put_manifest("base", "1", b"{}", "application/vnd.oci.image.manifest.v1+json")
+    files = {
+        "hubstack.yaml": f"registry: {registry.host}/hub\n",
+        "base/debian/layer.yaml": f"summary: Debian\nimage: {registry.host}/base:1\n",
+        "layers/note/layer.yaml": "summary: A note\n",
+        "stacks/one.yaml": "title: One\nbase: debian\nlayers: [note]\n",
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    assert run("update", folder=tmp_path).code == 0
+    lock = tmp_path / "hubstack.lock"
+    whole = lock.read_text()
+    digest = sha256(b"{}")
+    assert digest in whole
+    lock.write_text(whole.replace(digest, f"sha256:{'1' * 64}"))
+    assert run("plan", "--offline", folder=tmp_path).code == 2
+    assert run("update", folder=tmp_path).code == 0
+    assert lock.read_text() == whole
 
 
 def test_schema(small: Path, tmp_path: Path) -> None:
